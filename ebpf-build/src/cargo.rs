@@ -1,0 +1,79 @@
+//! The inner cargo run that makes an eBPF object.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::Toolchain;
+
+/// One of the objects that `portwatch-ebpf` can become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Object {
+    /// The programs of portwatch.
+    Hooks,
+    /// The same hooks doing nothing, the floor of the measurements.
+    Empty,
+}
+
+impl Object {
+    fn bin(self) -> &'static str {
+        match self {
+            Self::Hooks => "portwatch-hooks",
+            Self::Empty => "empty-hooks",
+        }
+    }
+}
+
+/// Builds `object` from the checkout at `root` and returns its path.
+///
+/// `PORTWATCH_BPF_OBJECT` names a ready-made [`Object::Hooks`] instead, for packagers.
+///
+/// # Errors
+/// When no toolchain is found, or the compiler refuses; the compiler's messages are part of the error.
+pub fn build(root: &Path, object: Object) -> Result<PathBuf> {
+    if let (Object::Hooks, Some(ready)) = (object, env::var_os("PORTWATCH_BPF_OBJECT")) {
+        return Ok(ready.into());
+    }
+    let toolchain = Toolchain::find()?;
+    let target_dir =
+        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("bpf");
+    let (program, words) = toolchain.cargo.split_first().context("empty cargo command")?;
+    let mut command = Command::new(program);
+    command.current_dir(root).args(words);
+    // An outer cargo's variables (compiler, wrapper, flags, target directory) must not reach this one.
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        let of_cargo = text.starts_with("CARGO")
+            && !matches!(&*text, "CARGO_HOME" | "CARGO_TERM_COLOR" | "CARGO_NET_OFFLINE");
+        if of_cargo
+            || text.starts_with("RUSTC")
+            || matches!(&*text, "RUSTFLAGS" | "RUSTDOC" | "RUSTUP_TOOLCHAIN")
+        {
+            command.env_remove(&name);
+        }
+    }
+    if let Some(rustc) = &toolchain.rustc {
+        command.env("RUSTC", rustc);
+    }
+    let flags = [
+        // aya-ebpf chooses the register layout of the traced machine by this.
+        "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
+        "-Clink-arg=--btf".to_owned(),
+        format!("-Clinker={}", toolchain.linker.display()),
+    ];
+    let output = command
+        // `-Zbuild-std` is an unstable option; the distribution's compiler is a stable one.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"))
+        .args(["build", "--package", "portwatch-ebpf", "--features", "kernel", "--bin", object.bin()])
+        .args(["--profile", "bpf", "--target", "bpfel-unknown-none", "-Zbuild-std=core", "--target-dir"])
+        .arg(&target_dir)
+        .output()
+        .with_context(|| format!("run {command:?}"))?;
+    if !output.status.success() {
+        bail!("build the kernel side\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(target_dir.join("bpfel-unknown-none/bpf").join(object.bin()))
+}

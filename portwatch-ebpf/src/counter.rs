@@ -1,0 +1,25 @@
+//! Counters that several processors, or several tasks preempting each other on one, add to.
+
+/// Adds one.
+///
+/// # Safety
+/// `counter` must be a map value's memory, aligned for `u64`.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub(crate) unsafe fn increment(counter: *mut u64) {
+    use core::intrinsics::{AtomicOrdering, atomic_xadd};
+    // The target has atomic addition but no compare-and-swap, so `AtomicU64` offers no `fetch_add` there.
+    // SAFETY: the caller's promise.
+    unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(counter, 1) };
+}
+
+/// The same where only the host's tools look.
+///
+/// # Safety
+/// `counter` must be valid and aligned.
+#[cfg(not(target_arch = "bpf"))]
+pub(crate) unsafe fn increment(counter: *mut u64) {
+    use core::sync::atomic::{AtomicU64, Ordering};
+    // SAFETY: the caller's promise.
+    unsafe { AtomicU64::from_ptr(counter) }.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,41 @@
+//! The programs of portwatch: what runs in the kernel.
+//!
+//! In: returns of kernel functions on the connect path. Out: records in the ring [`maps::EVENTS`], exact
+//! counts in [`maps::COUNTS`], losses in [`maps::LOSSES`]. Must not know: names, texts, diagnoses.
+//!
+//! On success a program loads the return value, compares, and leaves. Kernel members are read by loads the
+//! verifier types from BTF, never by `bpf_probe_read_kernel`, which lockdown=confidentiality forbids.
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", no_main)]
+#![cfg_attr(
+    target_arch = "bpf",
+    feature(core_intrinsics),
+    expect(internal_features, reason = "see counter.rs")
+)]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "helpers return two halves in one word, and each is wanted"
+)]
+#![expect(clippy::needless_pass_by_value, reason = "the attribute macros hand contexts over by value")]
+
+mod counter;
+mod emit;
+mod hooks;
+mod layout;
+mod maps;
+mod returned;
+
+/// Lets the host's tools (clippy, rustdoc, an editor) check this crate.
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// Helpers used here are offered to GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
