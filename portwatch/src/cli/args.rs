@@ -1,0 +1,94 @@
+//! What may stand on the command line; validated, nothing of the system touched.
+
+use std::time::Duration;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use super::filter;
+use crate::event::{Destination, Errnos, Text};
+
+/// Why a connect() failed, which process asked, and for which destination.
+///
+/// Without a command, `trace` runs.
+#[derive(Debug, Parser)]
+#[command(version, args_conflicts_with_subcommands = true, help_expected = true, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(super) trace: TraceArgs,
+
+    /// When to use colours
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(super) color: ColorChoice,
+
+    /// Say more on stderr about what happens inside; twice: also what the kernel side logs
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(super) verbose: u8,
+}
+
+const EXIT_CODES: &str =
+    "Exit codes: 0 done · 1 failed while running · 2 usage · 69 this host cannot be traced (says why)";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// One line per failed connect as it happens, a summary at the end (the default command)
+    #[command(after_help = TRACE_EXAMPLES)]
+    Trace(TraceArgs),
+    /// Whether this host can be traced, by which hooks, and what to do if not; needs no privileges
+    Doctor,
+}
+
+const TRACE_EXAMPLES: &str = "\
+Examples:
+  portwatch trace                              until Ctrl-C
+  portwatch trace --duration 30s --json        JSON Lines for half a minute
+  portwatch trace --comm nginx --dest :8080    one program, one port
+  portwatch trace --dest '[2001:db8::/32]:443' one network, one port
+  portwatch trace --errno all                  also connects that failed for other reasons
+
+Every IPv4, IPv6 and v4-mapped TCP connect in every network namespace is seen, whichever process makes it. Errors
+that arrive after connect() has returned (refused, timed out, reset) are not.";
+
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct TraceArgs {
+    /// JSON Lines on stdout instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Only this process (thread-group id, as the host sees it)
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) pid: Option<u32>,
+
+    /// Only threads of this name, exactly (at most 15 bytes, as in /proc/PID/task/TID/comm)
+    #[arg(long, value_name = "NAME", value_parser = filter::comm)]
+    pub(super) comm: Option<Text>,
+
+    /// Only to this address, network or port: 10.0.0.1, 10.0.0.0/8:443, :443, 2001:db8::1, '[2001:db8::/32]:443'
+    #[arg(long, value_name = "CIDR[:PORT]", value_parser = filter::destination)]
+    pub(super) dest: Option<Destination>,
+
+    /// Which errors: names separated by commas, or `all` [default: those of a shortage of local ports]
+    #[arg(long, value_name = "NAME|all", value_parser = filter::errnos)]
+    pub(super) errno: Option<Errnos>,
+
+    /// Stop after this time: 30s, 5m, 1h30m
+    #[arg(long, value_name = "TIME", value_parser = filter::duration)]
+    pub(super) duration: Option<Duration>,
+
+    /// Stop after so many failures
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) count: Option<u64>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum ColorChoice {
+    /// On a terminal, unless NO_COLOR is set
+    #[default]
+    Auto,
+    /// Also into files and pipes
+    Always,
+    /// Nowhere
+    Never,
+}

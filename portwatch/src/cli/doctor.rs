@@ -1,0 +1,178 @@
+//! `portwatch doctor`: can this host be traced, by which hooks, and what to do if not.
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+
+use anyhow::Result;
+
+use super::Outcome;
+use super::output::Output;
+use crate::event::Filter;
+use crate::kernel::preflight::{Confinement, type_information};
+use crate::kernel::{Hook, HookState, Tracer, privilege_hint};
+use crate::term::{Paint, clean};
+
+/// How a check came out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Ok,
+    /// Good to know, no obstacle.
+    Note,
+    Bad,
+    NotTried,
+}
+
+struct Check {
+    mark: Mark,
+    what: String,
+    finding: String,
+    hint: Option<String>,
+}
+
+pub(super) fn run(paint: Paint) -> Result<Outcome> {
+    let confinement = Confinement::of_this_process();
+    let mut checks = vec![kernel(), types(), lockdown(&confinement), privileges(&confinement)];
+    let (hooks, outcome) = if confinement.missing_capabilities().is_empty() {
+        tried()
+    } else {
+        (untried(), Outcome::CannotTrace)
+    };
+    checks.extend(hooks);
+    say_each_hint_once(&mut checks);
+    let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();
+    text.push_str(match outcome {
+        Outcome::Done => "\nThis host can be traced: run `portwatch trace`.\n",
+        Outcome::CannotTrace => {
+            "\nThis host cannot be traced as things are; the hints above say what to do.\n"
+        }
+    });
+    let mut output = Output::new();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
+    Ok(outcome)
+}
+
+/// Hooks are often refused for one reason: its hint stands below the last of them.
+fn say_each_hint_once(checks: &mut [Check]) {
+    let hints: Vec<Option<String>> = checks.iter().skip(1).map(|check| check.hint.clone()).collect();
+    for (check, next) in checks.iter_mut().zip(hints) {
+        if check.hint == next {
+            check.hint = None;
+        }
+    }
+}
+
+fn kernel() -> Check {
+    let finding = match nix::sys::utsname::uname() {
+        Ok(names) => {
+            let word = |text: &std::ffi::OsStr| clean(text.as_encoded_bytes());
+            format!("{} {} {}", word(names.sysname()), word(names.release()), word(names.machine()))
+        }
+        Err(error) => format!("unknown: {error}"),
+    };
+    Check { mark: Mark::Ok, what: "kernel".to_owned(), finding, hint: None }
+}
+
+fn types() -> Check {
+    let (mark, finding, hint) = match type_information() {
+        Ok(types) => (Mark::Ok, format!("/sys/kernel/btf/vmlinux, {} KiB", types.size_bytes / 1024), None),
+        Err(error) => (
+            Mark::Bad,
+            error,
+            Some("needs a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and /sys mounted"),
+        ),
+    };
+    Check { mark, what: "type information (BTF)".to_owned(), finding, hint: hint.map(str::to_owned) }
+}
+
+fn lockdown(confinement: &Confinement) -> Check {
+    let (mark, finding) = match confinement.lockdown.as_deref() {
+        Some("none") => (Mark::Ok, "none".to_owned()),
+        Some(level) => (
+            Mark::Note,
+            format!("{level}; no obstacle by itself: portwatch reads no kernel memory by helpers"),
+        ),
+        None => (Mark::Note, "unknown (securityfs is not mounted); no obstacle by itself".to_owned()),
+    };
+    Check { mark, what: "lockdown".to_owned(), finding, hint: None }
+}
+
+fn privileges(confinement: &Confinement) -> Check {
+    let missing = confinement.missing_capabilities();
+    let what = "privileges".to_owned();
+    if missing.is_empty() {
+        let mut finding = "CAP_BPF, CAP_PERFMON".to_owned();
+        if confinement.user_namespace {
+            // Writing to a String cannot fail.
+            let _ =
+                write!(finding, ", but in a user namespace of its own, where they do not reach the kernel");
+        }
+        if confinement.seccomp {
+            let _ = write!(finding, "; a seccomp filter is on, which may block bpf()");
+        }
+        let mark = if confinement.user_namespace { Mark::Bad } else { Mark::Ok };
+        return Check { mark, what, finding, hint: None };
+    }
+    Check {
+        mark: Mark::Bad,
+        what,
+        finding: format!("missing {}", missing.join(" and ")),
+        hint: Some(privilege_hint()),
+    }
+}
+
+/// Loads and attaches for real, and lets go at once: whether it works is found by trying.
+fn tried() -> (Vec<Check>, Outcome) {
+    match Tracer::attach(&Filter::default()) {
+        Ok(tracer) => (tracer.hooks().iter().map(hook).collect(), Outcome::Done),
+        Err(refused) => {
+            let mut checks: Vec<Check> = refused.hooks.iter().map(hook).collect();
+            if checks.is_empty() {
+                let refusal = refused.refusal;
+                checks.push(Check {
+                    mark: Mark::Bad,
+                    what: refusal.attempt,
+                    finding: refusal.finding,
+                    hint: Some(refusal.hint),
+                });
+            }
+            (checks, Outcome::CannotTrace)
+        }
+    }
+}
+
+/// What type information promises, where trying is not permitted.
+fn untried() -> Vec<Check> {
+    let functions = type_information().map(|types| types.functions).unwrap_or_default();
+    let check = |(function, why): (&str, Option<String>)| Check {
+        mark: if why.is_none() { Mark::NotTried } else { Mark::Note },
+        what: format!("hook {function}"),
+        finding: why.unwrap_or_else(|| "this kernel has it; not tried without privileges".to_owned()),
+        hint: None,
+    };
+    functions.into_iter().map(check).collect()
+}
+
+fn hook(hook: &Hook) -> Check {
+    let (mark, finding, hint) = match &hook.state {
+        HookState::Attached(how) => (Mark::Ok, format!("{how}: loaded and attached"), None),
+        HookState::Absent(why) => (Mark::Note, why.clone(), None),
+        HookState::Refused(refusal) => (Mark::Bad, refusal.finding.clone(), Some(refusal.hint.clone())),
+    };
+    Check { mark, what: format!("hook {}", hook.function), finding, hint }
+}
+
+fn shown(check: &Check, paint: Paint) -> String {
+    let mark = match check.mark {
+        Mark::Ok => "ok        ".to_owned(),
+        Mark::Note => "note      ".to_owned(),
+        Mark::Bad => paint.strong("FAILED    "),
+        Mark::NotTried => "not tried ".to_owned(),
+    };
+    let mut text = format!("{mark} {:<26} {}\n", check.what, check.finding);
+    if let Some(hint) = &check.hint {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{:38}hint: {hint}", "");
+    }
+    text
+}

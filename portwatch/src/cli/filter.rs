@@ -1,0 +1,142 @@
+//! From words on the command line to filters.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::event::{Destination, Errno, Errnos, Text};
+
+/// Bytes of a thread's name that the kernel keeps (`TASK_COMM_LEN` less the NUL, include/linux/sched.h).
+const COMM_BYTES: usize = 15;
+
+pub(super) fn comm(word: &str) -> Result<Text, String> {
+    match word.len() {
+        0 => Err("a name has at least one byte".to_owned()),
+        1..=COMM_BYTES => Ok(Text(word.as_bytes().to_vec())),
+        length => Err(format!(
+            "the kernel keeps {COMM_BYTES} bytes of a thread's name and this has {length}; try '{}'",
+            word.get(..COMM_BYTES).unwrap_or("the first 15")
+        )),
+    }
+}
+
+pub(super) fn errnos(word: &str) -> Result<Errnos, String> {
+    if word.eq_ignore_ascii_case("all") {
+        return Ok(Errnos::All);
+    }
+    let errno = |name: &str| {
+        Errno::from_name(name.trim())
+            .ok_or_else(|| format!("'{name}' is not the name of an error, such as EADDRNOTAVAIL"))
+    };
+    word.split(',').map(errno).collect::<Result<_, _>>().map(Errnos::These)
+}
+
+pub(super) fn duration(word: &str) -> Result<Duration, String> {
+    let explain = |_| format!("'{word}' is not a time such as 30s, 5m or 1h30m");
+    let duration = word.parse::<jiff::SignedDuration>().map_err(explain)?;
+    match Duration::try_from(duration) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("must be longer than nothing".to_owned()),
+    }
+}
+
+pub(super) fn destination(word: &str) -> Result<Destination, String> {
+    let (network, port) = split_port(word)?;
+    let port = port.map(|port| match port.parse() {
+        Ok(0) | Err(_) => Err(format!("'{port}' is not a port (1 to 65535)")),
+        Ok(port) => Ok(port),
+    });
+    let network = network.map(|text| {
+        let address = || text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(|_| address()).map_err(|_| {
+            format!("'{text}' is not an address or network, such as 10.0.0.1, 10.0.0.0/8 or 2001:db8::/32 (names are not looked up)")
+        })
+    });
+    Ok(Destination { network: network.transpose()?, port: port.transpose()? })
+}
+
+/// Network and port in `A`, `A:P`, `[A]`, `[A]:P` and `:P`.
+fn split_port(word: &str) -> Result<(Option<&str>, Option<&str>), String> {
+    if let Some(rest) = word.strip_prefix('[') {
+        let (network, behind) =
+            rest.split_once(']').ok_or_else(|| format!("'{word}' has no closing bracket"))?;
+        return match behind.strip_prefix(':') {
+            Some(port) => Ok((Some(network), Some(port))),
+            None if behind.is_empty() => Ok((Some(network), None)),
+            None => Err(format!("'{behind}' behind the bracket is not a port")),
+        };
+    }
+    Ok(match word.split_once(':') {
+        Some(("", port)) if !port.starts_with(':') => (None, Some(port)),
+        // More than one colon: an IPv6 address without brackets, so without a port.
+        Some((network, port)) if !port.contains(':') => (Some(network), Some(port)),
+        _ => (Some(word), None),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{comm, destination, duration, errnos};
+    use crate::event::{Errno, Errnos};
+
+    #[test]
+    fn a_destination_is_an_address_a_network_a_port_or_both() {
+        let cases = [
+            ("10.0.0.1", Some("10.0.0.1/32"), None),
+            ("10.0.0.1:80", Some("10.0.0.1/32"), Some(80)),
+            ("10.0.0.0/8:443", Some("10.0.0.0/8"), Some(443)),
+            (":8080", None, Some(8080)),
+            ("2001:db8::1", Some("2001:db8::1/128"), None),
+            ("::1", Some("::1/128"), None),
+            ("2001:db8::/32", Some("2001:db8::/32"), None),
+            ("[::1]", Some("::1/128"), None),
+            ("[::1]:8080", Some("::1/128"), Some(8080)),
+            ("[2001:db8::/32]:443", Some("2001:db8::/32"), Some(443)),
+        ];
+        for (word, network, port) in cases {
+            let parsed = destination(word).unwrap();
+            assert_eq!(parsed.network.map(|network| network.to_string()).as_deref(), network, "{word}");
+            assert_eq!(parsed.port, port, "{word}");
+        }
+        for word in [
+            "",
+            "localhost",
+            "10.0.0.1:0",
+            "10.0.0.1:65536",
+            "10.0.0.0/33",
+            "[::1",
+            "[::1]80",
+            ":",
+            "10.0.0.1:",
+        ] {
+            assert!(destination(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn errors_are_named_as_the_manual_pages_do() {
+        assert_eq!(errnos("all"), Ok(Errnos::All));
+        assert_eq!(errnos("EADDRNOTAVAIL,enetunreach"), Ok(Errnos::These(vec![Errno(99), Errno(101)])));
+        assert!(errnos("ENOSUCHTHING").is_err() && errnos("").is_err() && errnos("99").is_err());
+    }
+
+    #[test]
+    fn names_longer_than_the_kernel_keeps_are_refused_with_what_it_keeps() {
+        assert!(comm("exactly-15-long").is_ok());
+        assert!(comm("sixteen-bytes-xx").unwrap_err().contains("try 'sixteen-bytes-x'"));
+        assert!(comm("").is_err());
+    }
+
+    #[test]
+    fn times_are_words_people_write() {
+        assert_eq!(duration("30s"), Ok(Duration::from_secs(30)));
+        assert_eq!(duration("1h30m"), Ok(Duration::from_secs(5400)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for word in ["", "0s", "-5s", "soon", "30"] {
+            assert!(duration(word).is_err(), "{word}");
+        }
+    }
+}

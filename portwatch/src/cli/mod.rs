@@ -1,0 +1,59 @@
+//! The command line: arguments, and one file a command.
+//!
+//! In: the process's arguments and signals. Out: exit codes. Everything below sees neither.
+
+mod args;
+mod doctor;
+mod filter;
+mod outcome;
+mod output;
+mod trace;
+
+pub use outcome::{Outcome, report};
+
+use std::io::IsTerminal as _;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use args::{Args, ColorChoice, Command};
+
+use crate::term::Paint;
+
+/// Parses the arguments and runs the command they name. Usage errors and `--help` end the process here, with the
+/// codes of clap: 2 and 0.
+///
+/// # Errors
+/// Those of the command.
+pub fn run() -> Result<Outcome> {
+    let args = Args::parse();
+    log_to_stderr(args.verbose);
+    match args.command.unwrap_or(Command::Trace(args.trace)) {
+        Command::Trace(options) => trace::run(&options, paint(args.color)),
+        Command::Doctor => doctor::run(paint(args.color)),
+    }
+}
+
+/// Warnings always; with `-v` what portwatch does, with `-vv` also what its libraries and the kernel side do.
+fn log_to_stderr(verbose: u8) {
+    let mut builder = env_logger::Builder::new();
+    match verbose {
+        0 => builder.filter(None, log::LevelFilter::Warn),
+        1 => builder.filter(None, log::LevelFilter::Warn).filter(Some("portwatch"), log::LevelFilter::Debug),
+        _ => builder.filter(None, log::LevelFilter::Trace),
+    };
+    builder.format_timestamp_micros().init();
+}
+
+/// Colours on a terminal whose user did not ask for none (no-color.org).
+fn paint(choice: ColorChoice) -> Paint {
+    let wanted = match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => {
+            std::io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        }
+    };
+    if wanted { Paint::Coloured } else { Paint::Plain }
+}

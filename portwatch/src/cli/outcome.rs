@@ -1,0 +1,46 @@
+//! How a command ended, as the shell sees it.
+
+use std::io;
+use std::process::ExitCode;
+
+use crate::kernel::Refusal;
+
+/// Codes that scripts depend on (`docs/json.md`).
+const FAILED: u8 = 1;
+const CANNOT_TRACE: u8 = 69;
+
+/// A command came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what was asked.
+    Done,
+    /// It found that this host cannot be traced, and has said so.
+    CannotTrace,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Done => Self::SUCCESS,
+            Outcome::CannotTrace => Self::from(CANNOT_TRACE),
+        }
+    }
+}
+
+/// Tells the user why a command failed, unless nobody reads its output any more: that ends it quietly.
+#[must_use]
+pub fn report(error: &anyhow::Error) -> ExitCode {
+    let broken_pipe = error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
+    if broken_pipe {
+        return ExitCode::SUCCESS;
+    }
+    if let Some(refusal) = error.downcast_ref::<Refusal>() {
+        eprintln!("portwatch: cannot trace here: {refusal}");
+        return ExitCode::from(CANNOT_TRACE);
+    }
+    eprintln!("portwatch: {error:#}");
+    ExitCode::from(FAILED)
+}

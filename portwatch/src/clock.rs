@@ -1,0 +1,42 @@
+//! From the kernel's boot clock to the time of day.
+
+use jiff::Timestamp;
+
+use crate::event::BootNs;
+
+/// The mapping measured at start. A wall clock set while watching does not bend it: order and distances stay
+/// those of the kernel.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Clock {
+    /// Wall-clock time minus boot-clock time, nanoseconds.
+    pub boot_offset_ns: i64,
+}
+
+impl Clock {
+    /// The time of day at `instant`.
+    #[must_use]
+    pub fn at(self, instant: BootNs) -> Timestamp {
+        let ns = i128::from(instant.0) + i128::from(self.boot_offset_ns);
+        Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// The same as RFC 3339 in UTC with nanoseconds.
+    #[must_use]
+    pub fn rfc3339(self, instant: BootNs) -> String {
+        format!("{:.9}", self.at(instant))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Clock;
+    use crate::event::BootNs;
+
+    #[test]
+    fn boot_time_becomes_time_of_day_with_all_its_digits() {
+        let clock = Clock { boot_offset_ns: 1_700_000_000_000_000_000 };
+        assert_eq!(clock.rfc3339(BootNs(1_500)), "2023-11-14T22:13:20.000001500Z");
+        assert_eq!(clock.rfc3339(BootNs(0)), "2023-11-14T22:13:20.000000000Z");
+        assert_eq!(clock.rfc3339(BootNs(u64::MAX)).len(), "2023-11-14T22:13:20.000001500Z".len());
+    }
+}

@@ -1,0 +1,7 @@
+//! What facts mean. Pure: no I/O, no clock.
+//!
+//! In: a [`Fault`]. Out: opinions, computed whenever they are needed and never stored.
+
+mod cause;
+
+pub use cause::{Cause, cause};

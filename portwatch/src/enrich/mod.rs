@@ -1,0 +1,49 @@
+//! What /proc still knows about a process whose event was just read. The only module that reads /proc and /sys for
+//! events.
+//!
+//! In: a [`Process`] as the kernel side named it. Out: the same with [`Details`]. Identity never comes from here: a
+//! process whose start time does not match is another one.
+
+mod process;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::event::{BootNs, Details, Process, Tgid};
+
+/// Processes remembered; when full, all are forgotten and read again.
+const REMEMBERED: usize = 4096;
+
+/// Looks processes up, and remembers what it found.
+pub struct Enricher {
+    proc_root: PathBuf,
+    seen: HashMap<(Tgid, BootNs), Details>,
+}
+
+impl Enricher {
+    /// Reads below `proc_root`, `/proc` outside tests.
+    #[must_use]
+    pub fn new(proc_root: impl Into<PathBuf>) -> Self {
+        Self { proc_root: proc_root.into(), seen: HashMap::new() }
+    }
+
+    /// Adds what is known about this process.
+    pub fn enrich(&mut self, process: &mut Process) {
+        let identity = (process.tgid, process.start);
+        if !self.seen.contains_key(&identity) && self.seen.len() >= REMEMBERED {
+            self.seen.clear();
+        }
+        let details = self
+            .seen
+            .entry(identity)
+            .or_insert_with(|| process::read(&self.proc_root, process.tgid, process.start));
+        process.details = details.clone();
+    }
+
+    /// Adds what was found earlier, without looking again.
+    pub fn recall(&self, process: &mut Process) {
+        if let Some(details) = self.seen.get(&(process.tgid, process.start)) {
+            process.details = details.clone();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! One process in /proc.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::Path;
+
+use crate::event::{BootNs, Details, Text, Tgid};
+
+/// Bytes of a command line that are kept.
+const CMDLINE_BYTES: u64 = 4096;
+/// Places in `stat` of what is wanted, counted behind the name, which may itself hold spaces and parentheses
+/// (proc_pid_stat(5): the name is field 2).
+const FLAGS: usize = 9 - 3;
+const START_TIME: usize = 22 - 3;
+/// `PF_EXITING`, include/linux/sched.h.
+const EXITING: u64 = 0x4;
+
+/// What can be read of this process, or that it is gone.
+pub(super) fn read(proc_root: &Path, tgid: Tgid, start: BootNs) -> Details {
+    let folder = proc_root.join(tgid.0.to_string());
+    let exe = std::fs::read_link(folder.join("exe")).ok().map(|path| Text(path.into_os_string().into_vec()));
+    let cmdline = arguments(&folder.join("cmdline"));
+    // Last, so that it vouches for what was read before.
+    let Some(stat) = stat(&folder) else { return Details::Exited };
+    let same = stat.start_ticks == start.0 / ns_per_tick();
+    // On its way out a process loses its memory first, and with it executable and arguments.
+    if same && !(stat.exiting && exe.is_none()) { Details::Read { exe, cmdline } } else { Details::Exited }
+}
+
+fn arguments(path: &Path) -> Option<Vec<Text>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(CMDLINE_BYTES).read_to_end(&mut bytes).ok()?;
+    if bytes.pop_if(|byte| *byte == 0).is_none() && bytes.is_empty() {
+        // A kernel thread has no arguments, not one empty argument.
+        return Some(Vec::new());
+    }
+    Some(bytes.split(|byte| *byte == 0).map(|argument| Text(argument.to_vec())).collect())
+}
+
+struct Stat {
+    /// Clock ticks since boot.
+    start_ticks: u64,
+    exiting: bool,
+}
+
+fn stat(folder: &Path) -> Option<Stat> {
+    let bytes = std::fs::read(folder.join("stat")).ok()?;
+    let behind_name = std::str::from_utf8(bytes.rsplit(|byte| *byte == b')').next()?).ok()?;
+    let field = |n| behind_name.split_ascii_whitespace().nth(n)?.parse::<u64>().ok();
+    Some(Stat { start_ticks: field(START_TIME)?, exiting: field(FLAGS)? & EXITING != 0 })
+}
+
+fn ns_per_tick() -> u64 {
+    let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    1_000_000_000 / u64::try_from(ticks).unwrap_or(100).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::path::Path;
+
+    use super::read;
+    use crate::event::{BootNs, Details, Text, Tgid};
+
+    /// A /proc with one process: its start time in ticks, its name, its command line.
+    fn fake(start_ticks: u64, name: &str, cmdline: &[u8]) -> tempfile::TempDir {
+        with_flags(0x40_0000, start_ticks, name, cmdline)
+    }
+
+    fn with_flags(flags: u64, start_ticks: u64, name: &str, cmdline: &[u8]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        let folder = root.path().join("42");
+        fs::create_dir(&folder).unwrap();
+        let before = format!("S 1 42 42 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0");
+        fs::write(folder.join("stat"), format!("42 ({name}) {before} {start_ticks} 1 2 3\n")).unwrap();
+        fs::write(folder.join("cmdline"), cmdline).unwrap();
+        symlink("/usr/bin/some thing", folder.join("exe")).unwrap();
+        root
+    }
+
+    fn look(root: &Path) -> Details {
+        read(root, Tgid(42), BootNs(12_345_678_901))
+    }
+
+    #[test]
+    fn a_living_process_has_its_executable_and_arguments() {
+        let root = fake(1234, "x", b"curl\0--url\0http://x/\0\0");
+        let expected = Details::Read {
+            exe: Some(Text(b"/usr/bin/some thing".to_vec())),
+            cmdline: Some(
+                [&b"curl"[..], b"--url", b"http://x/", b""].map(|word| Text(word.to_vec())).to_vec(),
+            ),
+        };
+        assert_eq!(look(root.path()), expected);
+    }
+
+    #[test]
+    fn another_process_with_the_same_pid_is_not_this_one() {
+        assert_eq!(look(fake(1235, "x", b"").path()), Details::Exited);
+        assert_eq!(look(fake(1233, "x", b"").path()), Details::Exited);
+        assert_eq!(look(tempfile::tempdir().unwrap().path()), Details::Exited);
+    }
+
+    #[test]
+    fn a_process_on_its_way_out_is_gone_once_its_executable_is() {
+        let root = with_flags(0x40_0004, 1234, "x", b"");
+        assert!(matches!(look(root.path()), Details::Read { exe: Some(_), .. }));
+        fs::remove_file(root.path().join("42/exe")).unwrap();
+        assert_eq!(look(root.path()), Details::Exited);
+        let alive = fake(1234, "kworker", b"");
+        fs::remove_file(alive.path().join("42/exe")).unwrap();
+        let expected = Details::Read { exe: None, cmdline: Some(Vec::new()) };
+        assert_eq!(look(alive.path()), expected, "a kernel thread has no executable");
+    }
+
+    #[test]
+    fn a_name_made_to_confuse_does_not() {
+        for name in ["a) S 1 1 1", ") ", "(((", "a b c d"] {
+            assert!(matches!(look(fake(1234, name, b"").path()), Details::Read { .. }), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_command_line_is_cut_at_its_bound() {
+        let root = fake(1234, "x", &[b'a'; 100_000]);
+        let Details::Read { cmdline: Some(words), .. } = look(root.path()) else { panic!("not read") };
+        assert_eq!(words, [Text(vec![b'a'; 4096])]);
+    }
+}

@@ -1,0 +1,311 @@
+//! The facts that flow through portwatch, typed.
+//!
+//! In: nothing. Out: [`Item`], what sources yield and sinks show, and the newtypes of its numbers. Must not know:
+//! where facts come from, what they mean, how they are shown.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+/// A thread-group id in the initial pid namespace: what operators call the pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tgid(pub u32);
+
+/// A thread id in the initial pid namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tid(pub u32);
+
+/// The inode number of a network namespace, as in `readlink /proc/PID/ns/net`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetnsId(pub u32);
+
+/// A version 2 control group id: the inode number of its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CgroupId(pub u64);
+
+/// Nanoseconds of `CLOCK_BOOTTIME`: since boot, time asleep included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct BootNs(pub u64);
+
+/// A positive error number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Errno(pub u16);
+
+impl Errno {
+    /// `EADDRNOTAVAIL`, include/uapi/asm-generic/errno.h.
+    pub const EADDRNOTAVAIL: Self = Self(99);
+    /// One more than the largest number that names exist for.
+    const END: u16 = 192;
+
+    /// The symbol, such as `EADDRNOTAVAIL`; the number where there is none.
+    #[must_use]
+    pub fn name(self) -> String {
+        match nix::errno::Errno::from_raw(self.0.into()) {
+            nix::errno::Errno::UnknownErrno => self.0.to_string(),
+            known => format!("{known:?}"),
+        }
+    }
+
+    /// The number behind a symbol, in any case.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        (1..Self::END).map(Self).find(|errno| {
+            errno.name().eq_ignore_ascii_case(name) && !name.starts_with(|first: char| first.is_ascii_digit())
+        })
+    }
+}
+
+/// Bytes that a process chose: a thread's name, a path, an argument. Hostile: escaped where shown to a
+/// terminal, exact everywhere else.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Text(pub Vec<u8>);
+
+/// Who failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// With `start` the identity of a process.
+    pub tgid: Tgid,
+    /// Start of the thread-group leader.
+    pub start: BootNs,
+    /// The calling thread; none in a summary, which is about whole processes.
+    pub tid: Option<Tid>,
+    /// Name of the calling thread, or in a summary of the thread-group leader.
+    pub comm: Text,
+    /// In the initial user namespace.
+    pub uid: u32,
+    /// In the initial user namespace.
+    pub gid: u32,
+    /// The control group it was in.
+    pub cgroup: CgroupId,
+    /// What could still be read of it in /proc.
+    pub details: Details,
+}
+
+/// What /proc still told about a process when its event was read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Details {
+    /// Nobody looked.
+    #[default]
+    NotRead,
+    /// The process was gone, or another one has its pid by now.
+    Exited,
+    /// It was alive.
+    Read {
+        /// Executable, unless reading it is not allowed.
+        exe: Option<Text>,
+        /// Arguments, unless reading them is not allowed.
+        cmdline: Option<Vec<Text>>,
+    },
+}
+
+/// The system call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// connect(2), or what reaches the same kernel function.
+    Connect,
+}
+
+/// The transport.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+}
+
+/// How far a connect had come when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// The search for a local port returned the error (`__inet_hash_connect`).
+    PortSearch,
+    /// The search was never reached.
+    BeforePortSearch,
+    /// The hook that would tell did not run.
+    Unknown,
+}
+
+/// What happened, without when and to whom: all that a cause is derived from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Fault {
+    /// The call.
+    pub call: Call,
+    /// The transport.
+    pub protocol: Protocol,
+    /// Its error.
+    pub errno: Errno,
+    /// How far it had come.
+    pub stage: Stage,
+    /// Whether the socket had a local port before a search began.
+    pub had_port: bool,
+    /// Where it wanted to go; an IPv4 address in its own form also if an IPv6 socket was used.
+    pub destination: SocketAddr,
+    /// Whether an IPv6 socket was used with an IPv4 address.
+    pub v4_mapped: bool,
+}
+
+/// Lowest and highest port of `ip_local_port_range`, both inclusive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortRange {
+    /// Lowest.
+    pub low: u16,
+    /// Highest.
+    pub high: u16,
+}
+
+/// One failed call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// When the kernel returned the error.
+    pub at: BootNs,
+    /// What happened.
+    pub fault: Fault,
+    /// To whom.
+    pub process: Process,
+    /// The socket's network namespace.
+    pub netns: NetnsId,
+    /// Address and port that the socket had; the unspecified address and 0 where it had none.
+    pub source: SocketAddr,
+    /// The namespace's range at that moment.
+    pub port_range: PortRange,
+}
+
+/// First item of every stream: what is being watched, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Version of portwatch.
+    pub version: String,
+    /// Host name.
+    pub host: Text,
+    /// Kernel release.
+    pub kernel: String,
+    /// Hooks, with how each is attached or why it is not.
+    pub hooks: Vec<(String, String)>,
+    /// When watching began.
+    pub at: BootNs,
+    /// Wall-clock time minus boot-clock time, nanoseconds, measured once at start.
+    pub boot_offset_ns: i64,
+    /// What is reported.
+    pub filter: Filter,
+}
+
+/// Why the detail of a failure is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LossReason {
+    /// The kernel's ring was full.
+    RingFull,
+    /// The queue between ring and output was full.
+    QueueFull,
+    /// A record that is not one.
+    MalformedRecord,
+    /// Counted by the kernel, never seen in the ring, and no counter says why.
+    Unaccounted,
+}
+
+/// Losses since the last such item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lost {
+    /// Where.
+    pub reason: LossReason,
+    /// How many.
+    pub count: u64,
+    /// Since.
+    pub from: BootNs,
+    /// Until.
+    pub to: BootNs,
+}
+
+/// Exact counts of everything that happened, lost detail included.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// One row a process, namespace and fault.
+    pub rows: Vec<Row>,
+    /// Failures beyond the table's bound, whose row is not known.
+    pub other: u64,
+}
+
+/// Failures of one kind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Who.
+    pub process: Process,
+    /// Where.
+    pub netns: NetnsId,
+    /// What.
+    pub fault: Fault,
+    /// How often.
+    pub count: u64,
+    /// First.
+    pub first: BootNs,
+    /// Last.
+    pub last: BootNs,
+}
+
+/// Last item of every stream: the ledger. `failures = delivered + suppressed + Σ lost`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct End {
+    /// Exact total.
+    pub failures: u64,
+    /// Shown in detail.
+    pub delivered: u64,
+    /// Not shown because that was asked for.
+    pub suppressed: u64,
+    /// Not shown, by reason; reasons without a loss are absent.
+    pub lost: Vec<(LossReason, u64)>,
+    /// How long was watched.
+    pub watched: Duration,
+}
+
+/// What flows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// First.
+    Start(Start),
+    /// One failed call.
+    Failure(Failure),
+    /// Detail was lost.
+    Lost(Lost),
+    /// Last but one.
+    Summary(Summary),
+    /// Last.
+    End(End),
+}
+
+/// Which errors are reported.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Errnos {
+    /// Those of a shortage of local ports.
+    #[default]
+    Shortage,
+    /// These.
+    These(Vec<Errno>),
+    /// Every one.
+    All,
+}
+
+/// A network, and a port if one was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Destination {
+    /// None for every address.
+    pub network: Option<IpNet>,
+    /// None for every port.
+    pub port: Option<u16>,
+}
+
+/// Which failures are reported and counted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// Only this process.
+    pub tgid: Option<Tgid>,
+    /// Only threads of this name.
+    pub comm: Option<Text>,
+    /// Only to there.
+    pub destination: Option<Destination>,
+    /// Only with these errors.
+    pub errnos: Errnos,
+}
+
+/// The address of an IPv6 socket's peer as the packets would carry it: an IPv4-mapped one is IPv4.
+#[must_use]
+pub fn on_the_wire(address: [u8; 16]) -> IpAddr {
+    IpAddr::from(address).to_canonical()
+}

@@ -1,0 +1,201 @@
+//! Reads type information of the running kernel: where members are, which arguments functions take.
+//!
+//! In: the bytes of `/sys/kernel/btf/vmlinux` (format: Documentation/bpf/btf.rst). Out: offsets and arities. The
+//! bytes are the kernel's own, but nothing here panics or loops for any others.
+
+use thiserror::Error;
+
+const MAGIC: u16 = 0xeb9f;
+/// Deeper nesting than any kernel structure has; a bound for type loops.
+const MAX_DEPTH: u32 = 32;
+
+/// Kinds of include/uapi/linux/btf.h, those that matter here.
+mod kind {
+    pub(super) const INT: u32 = 1;
+    pub(super) const PTR: u32 = 2;
+    pub(super) const ARRAY: u32 = 3;
+    pub(super) const STRUCT: u32 = 4;
+    pub(super) const UNION: u32 = 5;
+    pub(super) const ENUM: u32 = 6;
+    pub(super) const TYPEDEF: u32 = 8;
+    pub(super) const VOLATILE: u32 = 9;
+    pub(super) const CONST: u32 = 10;
+    pub(super) const RESTRICT: u32 = 11;
+    pub(super) const FUNC: u32 = 12;
+    pub(super) const FUNC_PROTO: u32 = 13;
+    pub(super) const VAR: u32 = 14;
+    pub(super) const DATASEC: u32 = 15;
+    pub(super) const DECL_TAG: u32 = 17;
+    pub(super) const TYPE_TAG: u32 = 18;
+    pub(super) const ENUM64: u32 = 19;
+}
+
+/// What could not be found or understood.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum BtfError {
+    #[error("not BTF of this machine's byte order")]
+    Magic,
+    #[error("BTF ends inside {0}")]
+    Truncated(&'static str),
+    #[error("BTF has a type of unknown kind {0}")]
+    UnknownKind(u32),
+    #[error("this kernel has no {what} {name}")]
+    Missing { what: &'static str, name: String },
+}
+
+/// A member of a structure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Member {
+    /// Bytes from the start of the structure.
+    pub(super) offset: u32,
+    /// Whether its type is an array.
+    pub(super) is_array: bool,
+}
+
+/// Parsed type information.
+pub(super) struct Btf {
+    bytes: Vec<u8>,
+    strings: usize,
+    /// Where each type starts in `bytes`, by id; id 0 is void.
+    types: Vec<usize>,
+}
+
+impl Btf {
+    /// Indexes the types.
+    pub(super) fn parse(bytes: Vec<u8>) -> Result<Self, BtfError> {
+        if bytes.get(..2) != Some(&MAGIC.to_ne_bytes()) {
+            return Err(BtfError::Magic);
+        }
+        let header =
+            |offset| word(&bytes, offset).map(|word| word as usize).ok_or(BtfError::Truncated("the header"));
+        let (length, types_at, types_length, strings_at) = (header(4)?, header(8)?, header(12)?, header(16)?);
+        let start = length.checked_add(types_at).ok_or(BtfError::Truncated("the header"))?;
+        let end = start.checked_add(types_length).ok_or(BtfError::Truncated("the header"))?;
+        let strings = length.checked_add(strings_at).ok_or(BtfError::Truncated("the header"))?;
+        if end > bytes.len() || strings > bytes.len() {
+            return Err(BtfError::Truncated("the header"));
+        }
+        let mut types = vec![start];
+        let mut at = start;
+        while at < end {
+            types.push(at);
+            let info = word(&bytes, at + 4).ok_or(BtfError::Truncated("a type"))?;
+            at += 12 + trailer(info)?;
+        }
+        if at != end {
+            return Err(BtfError::Truncated("a type"));
+        }
+        Ok(Self { bytes, strings, types })
+    }
+
+    /// The member that `path` (names joined by dots) leads to in the first structure called `name`.
+    pub(super) fn member(&self, name: &str, path: &str) -> Result<Member, BtfError> {
+        let missing = || BtfError::Missing { what: "member", name: format!("{name}.{path}") };
+        let mut id = self.find(kind::STRUCT, name).ok_or_else(missing)?;
+        let mut bits = 0;
+        for step in path.split('.') {
+            let (offset, member) = self.member_of(id, step, 0).ok_or_else(missing)?;
+            bits += offset;
+            id = member;
+        }
+        let is_array = self.at(self.unqualified(id)).is_some_and(|at| self.kind(at) == kind::ARRAY);
+        if bits % 8 == 0 { Ok(Member { offset: bits / 8, is_array }) } else { Err(missing()) }
+    }
+
+    /// The names of the arguments of the function called `name`.
+    pub(super) fn arguments(&self, name: &str) -> Result<Vec<&str>, BtfError> {
+        let missing = || BtfError::Missing { what: "function", name: name.to_owned() };
+        let function = self.find(kind::FUNC, name).and_then(|id| self.at(id)).ok_or_else(missing)?;
+        let prototype = self
+            .at(self.word(function + 8))
+            .filter(|at| self.kind(*at) == kind::FUNC_PROTO)
+            .ok_or_else(missing)?;
+        let count = self.word(prototype + 4) & 0xffff;
+        (0..count as usize)
+            .map(|n| self.string(self.word(prototype + 12 + 8 * n)).ok_or_else(missing))
+            .collect()
+    }
+
+    /// The first type of this kind and name.
+    fn find(&self, wanted: u32, name: &str) -> Option<u32> {
+        let named = |at: usize| self.kind(at) == wanted && self.string(self.word(at)) == Some(name);
+        let position = self.types.iter().skip(1).position(|at| named(*at))?;
+        u32::try_from(position + 1).ok()
+    }
+
+    /// Bit offset and type of a member, looked for in anonymous members too.
+    fn member_of(&self, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
+        let at = self.at(self.unqualified(id))?;
+        if !matches!(self.kind(at), kind::STRUCT | kind::UNION) || depth > MAX_DEPTH {
+            return None;
+        }
+        let info = self.word(at + 4);
+        // With the kind flag the upper 8 bits of an offset are the width of a bit field.
+        let offset_mask = if info >> 31 == 1 { 0x00ff_ffff } else { u32::MAX };
+        (0..(info & 0xffff) as usize).find_map(|n| {
+            let member = at + 12 + 12 * n;
+            let (member_type, offset) = (self.word(member + 4), self.word(member + 8) & offset_mask);
+            match self.string(self.word(member))? {
+                found if found == name => Some((offset, member_type)),
+                "" => {
+                    let (inner, inner_type) = self.member_of(member_type, name, depth + 1)?;
+                    Some((offset.checked_add(inner)?, inner_type))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The type behind typedefs and qualifiers.
+    fn unqualified(&self, mut id: u32) -> u32 {
+        for _ in 0..MAX_DEPTH {
+            let Some(at) = self.at(id) else { break };
+            match self.kind(at) {
+                kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
+                    id = self.word(at + 8);
+                }
+                _ => break,
+            }
+        }
+        id
+    }
+
+    fn at(&self, id: u32) -> Option<usize> {
+        if id == 0 { None } else { self.types.get(id as usize).copied() }
+    }
+
+    fn kind(&self, at: usize) -> u32 {
+        (self.word(at + 4) >> 24) & 0x1f
+    }
+
+    /// A word of a type; `parse` has seen to it that types lie inside.
+    fn word(&self, offset: usize) -> u32 {
+        word(&self.bytes, offset).unwrap_or(0)
+    }
+
+    fn string(&self, offset: u32) -> Option<&str> {
+        let rest = self.bytes.get(self.strings.checked_add(offset as usize)?..)?;
+        std::str::from_utf8(rest.split(|byte| *byte == 0).next()?).ok()
+    }
+}
+
+fn word(bytes: &[u8], offset: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
+}
+
+/// Bytes behind the 12 that each type has.
+fn trailer(info: u32) -> Result<usize, BtfError> {
+    let members = (info & 0xffff) as usize;
+    Ok(match (info >> 24) & 0x1f {
+        kind::INT | kind::VAR | kind::DECL_TAG => 4,
+        kind::ARRAY => 12,
+        kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * members,
+        kind::ENUM | kind::FUNC_PROTO => 8 * members,
+        // Pointers, forward declarations, typedefs, qualifiers, functions, floats.
+        kind::PTR | 7..=12 | 16 | kind::TYPE_TAG => 0,
+        unknown => return Err(BtfError::UnknownKind(unknown)),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,20 @@
+//! The kernel side as seen from here: the only module that names aya.
+//!
+//! In: what to report. Out: attached programs, bytes of the ring, entries of the maps, and reasons where this host
+//! refuses. Must not know: what the bytes mean, who shows them, the command line.
+
+mod btf;
+mod filter;
+mod layout;
+mod plan;
+mod refusal;
+mod ring;
+mod tables;
+mod tracer;
+
+pub mod preflight;
+
+pub use refusal::{Refusal, privilege_hint};
+pub use ring::{Queue, Ring};
+pub use tables::Tables;
+pub use tracer::{Hook, HookState, Refused, Tracer};

@@ -1,0 +1,116 @@
+//! What this host says about itself before anything is tried; needs no privileges.
+
+use std::fs;
+
+use caps::{CapSet, Capability};
+
+use super::btf::Btf;
+use super::plan;
+
+/// What may stand between this process and the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confinement {
+    /// Effective capabilities that tracing needs, with whether they are there.
+    capabilities: [(&'static str, bool); 2],
+    /// Whether a seccomp filter is on.
+    pub seccomp: bool,
+    /// Whether this is not the initial user namespace, where capabilities do not reach the kernel.
+    pub user_namespace: bool,
+    /// `/sys/kernel/security/lockdown`: `none`, `integrity` or `confidentiality`; none if unreadable.
+    pub lockdown: Option<String>,
+}
+
+impl Confinement {
+    /// Looks at this process.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let has = |capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false);
+        // CAP_SYS_ADMIN includes both (kernel/capability.c, bpf_capable and perfmon_capable).
+        let all = has(Capability::CAP_SYS_ADMIN);
+        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+        let uid_map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        Self {
+            capabilities: [
+                ("CAP_BPF", all || has(Capability::CAP_BPF)),
+                ("CAP_PERFMON", all || has(Capability::CAP_PERFMON)),
+            ],
+            seccomp: status
+                .lines()
+                .any(|line| line.strip_prefix("Seccomp:").is_some_and(|mode| mode.trim() == "2")),
+            user_namespace: !is_initial_user_namespace(&uid_map),
+            lockdown: fs::read_to_string("/sys/kernel/security/lockdown")
+                .ok()
+                .and_then(|text| selected(&text)),
+        }
+    }
+
+    /// Capabilities that tracing needs and this process lacks.
+    #[must_use]
+    pub fn missing_capabilities(&self) -> Vec<&'static str> {
+        self.capabilities.iter().filter(|(_, there)| !there).map(|(name, _)| *name).collect()
+    }
+
+    /// What is most likely to forbid things that capabilities allow.
+    pub(super) fn suspect(&self) -> Option<&'static str> {
+        if self.user_namespace {
+            Some("it runs in a user namespace of its own, where capabilities do not reach the kernel")
+        } else if self.seccomp {
+            Some("a seccomp filter (of a container runtime or a systemd unit) blocks bpf()")
+        } else {
+            None
+        }
+    }
+}
+
+/// What type information tells, without loading anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeInformation {
+    /// Bytes of /sys/kernel/btf/vmlinux.
+    pub size_bytes: usize,
+    /// Functions that would be hooked, each with why not where no program fits.
+    pub functions: Vec<(&'static str, Option<String>)>,
+}
+
+/// Reads type information and looks the hooks' functions up in it.
+///
+/// # Errors
+/// A sentence about what is missing.
+pub fn type_information() -> Result<TypeInformation, String> {
+    let path = "/sys/kernel/btf/vmlinux";
+    let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+    let size_bytes = bytes.len();
+    let btf = Btf::parse(bytes).map_err(|error| format!("{path}: {error}"))?;
+    let functions =
+        plan::plan(&btf).into_iter().map(|planned| (planned.function, planned.program.err())).collect();
+    Ok(TypeInformation { size_bytes, functions })
+}
+
+/// The bracketed word of a choice such as `none [integrity] confidentiality`.
+fn selected(choice: &str) -> Option<String> {
+    Some(choice.split_once('[')?.1.split_once(']')?.0.to_owned())
+}
+
+/// The initial user namespace maps every id to itself (kernel/user_namespace.c, uid_m_show).
+fn is_initial_user_namespace(uid_map: &str) -> bool {
+    let words: Vec<&str> = uid_map.split_whitespace().collect();
+    uid_map.is_empty() || words == ["0", "0", "4294967295"]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_initial_user_namespace, selected};
+
+    #[test]
+    fn the_lockdown_level_is_the_bracketed_one() {
+        assert_eq!(selected("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
+        assert_eq!(selected("[none] integrity confidentiality\n").as_deref(), Some("none"));
+        assert_eq!(selected("nonsense"), None);
+    }
+
+    #[test]
+    fn a_mapped_user_namespace_is_told_from_the_initial_one() {
+        assert!(is_initial_user_namespace("         0          0 4294967295\n"));
+        assert!(!is_initial_user_namespace("         0     100000      65536\n"));
+        assert!(!is_initial_user_namespace("         0       1000          1\n"));
+    }
+}

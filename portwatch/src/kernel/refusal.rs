@@ -1,0 +1,165 @@
+//! Turns the ways in which a kernel says no into sentences for somebody who has an incident.
+
+use std::fmt::Write as _;
+use std::io;
+
+use aya::EbpfError;
+use aya::maps::MapError;
+use aya::programs::ProgramError;
+use nix::libc::{EACCES, EPERM};
+use thiserror::Error;
+
+use super::preflight::Confinement;
+
+/// This host cannot be traced: what was tried, what the kernel answered, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{attempt}: {finding}\nhint: {hint}")]
+pub struct Refusal {
+    /// What was attempted, on what.
+    pub attempt: String,
+    /// What came of it.
+    pub finding: String,
+    /// What the user can do next.
+    pub hint: String,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        attempt: impl Into<String>,
+        finding: impl Into<String>,
+        hint: impl Into<String>,
+    ) -> Self {
+        Self { attempt: attempt.into(), finding: finding.into(), hint: hint.into() }
+    }
+}
+
+const DOCTOR: &str = "`portwatch doctor` lists what this host offers";
+
+/// Why the maps could not be made.
+pub(super) fn of_object(error: &EbpfError) -> Refusal {
+    let attempt = "create the maps of the kernel side";
+    match error {
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) => of_errno(attempt, io_error),
+        EbpfError::BtfError(error) => no_btf(&error.to_string()),
+        other => Refusal::new(attempt, chain(other), DOCTOR),
+    }
+}
+
+/// Why a program could not be loaded or attached to `function`.
+pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
+    let attempt = format!("attach to the return of {function}");
+    match error {
+        ProgramError::LoadError { io_error, verifier_log } => {
+            // The kernel's verifier prints thousands of lines; the first refusal is near the end.
+            log::debug!("verifier log for {function}:\n{verifier_log}");
+            let verdict = digest(&verifier_log.to_string());
+            match (io_error.raw_os_error(), verdict) {
+                (Some(EPERM), None) => of_errno(&attempt, io_error),
+                (_, Some(verdict)) => Refusal::new(
+                    attempt,
+                    format!("this kernel's verifier refused the program ({io_error}): {verdict}"),
+                    "please report this with the output of `portwatch trace -vv`",
+                ),
+                (_, None) => Refusal::new(attempt, io_error.to_string(), DOCTOR),
+            }
+        }
+        ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(ENOTSUPP) => Refusal::new(
+            attempt,
+            "this kernel loads fexit programs but cannot attach them (ENOTSUPP, 524)",
+            "arm64 can from Linux 6.4; other architectures need CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
+        ),
+        ProgramError::SyscallError(error) => of_errno(&attempt, &error.io_error),
+        other => Refusal::new(attempt, chain(other), DOCTOR),
+    }
+}
+
+/// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which user space has no name for.
+const ENOTSUPP: i32 = 524;
+
+/// Why there is no type information.
+pub(super) fn no_btf(detail: &str) -> Refusal {
+    Refusal::new(
+        "read this kernel's type information, /sys/kernel/btf/vmlinux",
+        detail,
+        "portwatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and /sys mounted",
+    )
+}
+
+/// An errno without further words from the kernel.
+fn of_errno(attempt: &str, error: &io::Error) -> Refusal {
+    let denied = matches!(error.raw_os_error(), Some(EPERM | EACCES));
+    if !denied {
+        return Refusal::new(attempt, error.to_string(), DOCTOR);
+    }
+    let confinement = Confinement::of_this_process();
+    let missing = confinement.missing_capabilities();
+    if !missing.is_empty() {
+        return Refusal::new(
+            attempt,
+            format!("not permitted: this process lacks {}", missing.join(" and ")),
+            privilege_hint(),
+        );
+    }
+    let mut finding = "not permitted, although this process has CAP_BPF and CAP_PERFMON".to_owned();
+    // Writing to a String cannot fail.
+    let _ = match confinement.suspect() {
+        Some(suspect) => write!(finding, "; likely because {suspect}"),
+        None => write!(finding, ": this kernel allows no fexit programs, and does not say why"),
+    };
+    let hint = match confinement.suspect() {
+        Some(_) => "run it on the host itself, outside of the container or unit that confines it",
+        None => {
+            "nothing to change from here: hardened and some cloud kernels forbid it by their build; \
+             trace on another kernel (`uname -r` tells this one), and report this one please"
+        }
+    };
+    Refusal::new(attempt, finding, hint)
+}
+
+/// How to get the privileges that tracing needs.
+#[must_use]
+pub fn privilege_hint() -> String {
+    let executable =
+        std::env::current_exe().map_or_else(|_| "portwatch".to_owned(), |path| path.display().to_string());
+    format!(
+        "run as root, or give this executable what it needs: `sudo setcap cap_bpf,cap_perfmon+ep {executable}`"
+    )
+}
+
+/// The sentence of a verifier log that says why: the last line that is no statistics and no instruction.
+fn digest(log: &str) -> Option<String> {
+    const STATISTICS: [&str; 6] =
+        ["processed ", "verification time", "stack depth", "max_states", "subprog", "insns "];
+    log.lines()
+        .map(str::trim)
+        .rfind(|line| !line.is_empty() && !STATISTICS.iter().any(|prefix| line.starts_with(prefix)))
+        .map(|line| line.chars().take(200).collect())
+}
+
+/// An error and its sources; aya's texts contain some of their sources already.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let message = error.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
+        }
+        source = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::digest;
+
+    #[test]
+    fn a_verifier_log_shrinks_to_its_verdict() {
+        let log = "func#0 @0\n0: (79) r1 = *(u64 *)(r1 +40)\nfunc '__inet_hash_connect' doesn't have 6-th argument\n\
+                   processed 1 insns (limit 1000000) max_states_per_insn 0\nstack depth 0\n";
+        assert_eq!(digest(log).as_deref(), Some("func '__inet_hash_connect' doesn't have 6-th argument"));
+        assert_eq!(digest(""), None);
+        assert_eq!(digest("processed 0 insns (limit 1000000)\n"), None);
+    }
+}

@@ -1,0 +1,16 @@
+//! portwatch: why a connect() failed, which process asked, and who holds the ports.
+//!
+//! ARCHITECTURE.md tells which way data flows and what each module must not know; `cargo xtask check` holds the
+//! imports against it.
+
+pub mod cli;
+pub mod clock;
+pub mod decode;
+pub mod diagnose;
+pub mod enrich;
+pub mod event;
+pub mod kernel;
+pub mod pipeline;
+pub mod sink;
+pub mod source;
+pub mod term;

@@ -1,0 +1,246 @@
+//! JSON Lines, schema 1 (`docs/json.md`).
+//!
+//! In: items. Out: one object a line, `type` first. Strings that are not UTF-8 appear lossily, with their bytes in
+//! `<field>_hex`.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value, json};
+
+use super::Sink;
+use crate::clock::Clock;
+use crate::diagnose::cause;
+use crate::event::{
+    Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, Process, Protocol, Row,
+    Stage, Start, Summary, Text,
+};
+
+/// Readers depend on it; a change of meaning is a new number.
+const SCHEMA: u32 = 1;
+
+/// Writes JSON Lines.
+pub struct Json<W: Write> {
+    output: W,
+    clock: Clock,
+}
+
+impl<W: Write> Json<W> {
+    /// Writes to `output`.
+    pub fn new(output: W) -> Self {
+        Self { output, clock: Clock::default() }
+    }
+}
+
+impl<W: Write> Sink for Json<W> {
+    fn item(&mut self, item: &Item) -> io::Result<()> {
+        if let Item::Start(start) = item {
+            self.clock = Clock { boot_offset_ns: start.boot_offset_ns };
+        }
+        let line = match item {
+            Item::Start(start) => start_line(start, self.clock),
+            Item::Failure(failure) => failure_line(failure, self.clock),
+            Item::Lost(lost) => lost_line(*lost, self.clock),
+            Item::Summary(summary) => summary_line(summary, self.clock),
+            Item::End(end) => end_line(end),
+        };
+        serde_json::to_writer(&mut self.output, &line)?;
+        self.output.write_all(b"\n")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+fn start_line(start: &Start, clock: Clock) -> Value {
+    let mut line = object(json!({
+        "type": "start",
+        "schema": SCHEMA,
+        "portwatch": start.version,
+    }));
+    put_text(&mut line, "host", &start.host);
+    line.extend(object(json!({
+        "kernel": start.kernel,
+        "hooks": start.hooks.iter().map(|(name, how)| (name.clone(), json!(how))).collect::<Map<_, _>>(),
+        "time": clock.rfc3339(start.at),
+        "monotonic_ns": start.at.0,
+        "boot_offset_ns": start.boot_offset_ns,
+        "filters": filters(&start.filter),
+    })));
+    Value::Object(line)
+}
+
+fn filters(filter: &Filter) -> Value {
+    let mut filters = Map::new();
+    if let Some(tgid) = filter.tgid {
+        filters.insert("pid".to_owned(), json!(tgid.0));
+    }
+    if let Some(comm) = &filter.comm {
+        put_text(&mut filters, "comm", comm);
+    }
+    if let Some(destination) = filter.destination {
+        let network = destination.network.map(|network| network.to_string());
+        filters.insert("destination".to_owned(), json!({ "network": network, "port": destination.port }));
+    }
+    let errnos = match &filter.errnos {
+        Errnos::Shortage => json!("shortage"),
+        Errnos::All => json!("all"),
+        Errnos::These(errnos) => errnos.iter().map(|errno| errno.name()).collect(),
+    };
+    filters.insert("errno".to_owned(), errnos);
+    Value::Object(filters)
+}
+
+fn failure_line(failure: &Failure, clock: Clock) -> Value {
+    let mut line = object(json!({
+        "type": "failure",
+        "time": clock.rfc3339(failure.at),
+        "monotonic_ns": failure.at.0,
+    }));
+    line.extend(fault_fields(&failure.fault));
+    line.extend(object(json!({
+        "process": process(&failure.process),
+        "netns": failure.netns.0,
+        "family": if failure.fault.destination.is_ipv4() { "ipv4" } else { "ipv6" },
+        "source": endpoint(failure.source),
+        "destination": endpoint(failure.fault.destination),
+        "port_range": { "low": failure.port_range.low, "high": failure.port_range.high },
+    })));
+    if failure.fault.v4_mapped {
+        line.insert("v4_mapped".to_owned(), json!(true));
+    }
+    Value::Object(line)
+}
+
+fn fault_fields(fault: &Fault) -> Map<String, Value> {
+    object(json!({
+        "call": match fault.call { Call::Connect => "connect" },
+        "protocol": match fault.protocol { Protocol::Tcp => "tcp" },
+        "errno": fault.errno.name(),
+        "errno_code": fault.errno.0,
+        "cause": cause(fault).name(),
+        "stage": match fault.stage {
+            Stage::PortSearch => "port_search",
+            Stage::BeforePortSearch => "before_port_search",
+            Stage::Unknown => "unknown",
+        },
+        "had_port": fault.had_port,
+    }))
+}
+
+fn process(process: &Process) -> Value {
+    let mut fields = object(json!({ "pid": process.tgid.0 }));
+    if let Some(tid) = process.tid {
+        fields.insert("tid".to_owned(), json!(tid.0));
+    }
+    put_text(&mut fields, "comm", &process.comm);
+    fields.extend(object(json!({
+        "start_ns": process.start.0,
+        "uid": process.uid,
+        "gid": process.gid,
+        "cgroup": process.cgroup.0,
+    })));
+    match &process.details {
+        Details::NotRead => {}
+        Details::Exited => {
+            fields.insert("exited".to_owned(), json!(true));
+        }
+        Details::Read { exe, cmdline } => {
+            if let Some(exe) = exe {
+                put_text(&mut fields, "exe", exe);
+            }
+            if let Some(words) = cmdline {
+                put_texts(&mut fields, "cmdline", words);
+            }
+        }
+    }
+    Value::Object(fields)
+}
+
+fn lost_line(lost: Lost, clock: Clock) -> Value {
+    json!({
+        "type": "lost",
+        "time": clock.rfc3339(lost.to),
+        "reason": reason(lost.reason),
+        "count": lost.count,
+        "from_ns": lost.from.0,
+        "to_ns": lost.to.0,
+    })
+}
+
+fn summary_line(summary: &Summary, clock: Clock) -> Value {
+    json!({
+        "type": "summary",
+        "rows": summary.rows.iter().map(|row| summary_row(row, clock)).collect::<Vec<_>>(),
+        "other": summary.other,
+    })
+}
+
+fn summary_row(row: &Row, clock: Clock) -> Value {
+    let mut fields = object(json!({ "process": process(&row.process), "netns": row.netns.0 }));
+    fields.extend(fault_fields(&row.fault));
+    fields.extend(object(json!({
+        "destination": endpoint(row.fault.destination),
+        "count": row.count,
+        "first": clock.rfc3339(row.first),
+        "last": clock.rfc3339(row.last),
+    })));
+    Value::Object(fields)
+}
+
+fn end_line(end: &End) -> Value {
+    json!({
+        "type": "end",
+        "failures": end.failures,
+        "delivered": end.delivered,
+        "suppressed": end.suppressed,
+        "lost": end.lost.iter().map(|(why, count)| (reason(*why).to_owned(), json!(count))).collect::<Map<_, _>>(),
+        "watched_ns": u64::try_from(end.watched.as_nanos()).unwrap_or(u64::MAX),
+    })
+}
+
+fn reason(reason: LossReason) -> &'static str {
+    match reason {
+        LossReason::RingFull => "ring_full",
+        LossReason::QueueFull => "queue_full",
+        LossReason::MalformedRecord => "malformed_record",
+        LossReason::Unaccounted => "unaccounted",
+    }
+}
+
+fn endpoint(address: SocketAddr) -> Value {
+    json!({ "address": address.ip().to_string(), "port": address.port() })
+}
+
+fn put_text(fields: &mut Map<String, Value>, name: &str, text: &Text) {
+    fields.insert(name.to_owned(), json!(String::from_utf8_lossy(&text.0)));
+    if std::str::from_utf8(&text.0).is_err() {
+        fields.insert(format!("{name}_hex"), json!(hex(&text.0)));
+    }
+}
+
+fn put_texts(fields: &mut Map<String, Value>, name: &str, texts: &[Text]) {
+    fields
+        .insert(name.to_owned(), texts.iter().map(|text| json!(String::from_utf8_lossy(&text.0))).collect());
+    if texts.iter().any(|text| std::str::from_utf8(&text.0).is_err()) {
+        fields.insert(format!("{name}_hex"), texts.iter().map(|text| json!(hex(&text.0))).collect());
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The fields of a `json!` object.
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,25 @@
+//! Where items go. One trait, one file a form; they never import each other.
+//!
+//! In: [`Item`]s, and what `diagnose` makes of them. Must not know: where items come from.
+
+pub mod json;
+pub mod text;
+
+use std::io;
+
+use crate::event::Item;
+
+/// Shows or keeps items.
+pub trait Sink {
+    /// Takes the next item.
+    ///
+    /// # Errors
+    /// When the output refuses; `BrokenPipe` means that nobody reads any more.
+    fn item(&mut self, item: &Item) -> io::Result<()>;
+
+    /// Makes everything taken so far visible.
+    ///
+    /// # Errors
+    /// As for [`Sink::item`].
+    fn flush(&mut self) -> io::Result<()>;
+}

@@ -1,0 +1,131 @@
+//! The summary: processes × destinations, and what the causes mean.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use super::reason_words;
+use crate::diagnose::{Cause, cause};
+use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Text, Tgid};
+use crate::term::{Paint, clean};
+
+/// Rows that are shown; all are in JSON.
+const SHOWN_ROWS: usize = 40;
+
+/// What rows are shown together by: a program that starts a process for each attempt is one row.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    comm: Text,
+    netns: NetnsId,
+    destination: SocketAddr,
+    errno: Errno,
+    cause: Cause,
+}
+
+struct Sum {
+    count: u64,
+    processes: BTreeSet<(Tgid, BootNs)>,
+    first: BootNs,
+    last: BootNs,
+}
+
+/// The ledger in a sentence.
+pub(super) fn total(end: &End) -> String {
+    let seconds = end.watched.as_secs_f64();
+    if end.failures == 0 {
+        return format!("no failed connects in {seconds:.1} s");
+    }
+    let mut text =
+        format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failed connect"), end.delivered);
+    if end.suppressed > 0 {
+        // Writing to a String cannot fail, here and below.
+        let _ = write!(text, ", {} after --count was reached", end.suppressed);
+    }
+    for (reason, count) in &end.lost {
+        let _ = write!(text, ", {count} lost ({})", reason_words(*reason));
+    }
+    text
+}
+
+/// The table, and a line for each cause in it.
+pub(super) fn table(summary: &Summary, paint: Paint, time_of_day: impl Fn(BootNs) -> String) -> String {
+    let mut text = String::new();
+    if summary.rows.is_empty() && summary.other == 0 {
+        return text;
+    }
+    let sums = sums(&summary.rows);
+    let heading = line(
+        ["COUNT", "PROCESS", "DESTINATION", "ERRNO", "CAUSE", "NETNS", "FIRST", "LAST"].map(str::to_owned),
+    );
+    let _ = writeln!(text, "\n{}", paint.faint(&heading));
+    for (group, sum) in sums.iter().take(SHOWN_ROWS) {
+        let cells = [
+            sum.count.to_string(),
+            process(&group.comm, &sum.processes),
+            group.destination.to_string(),
+            group.errno.name(),
+            group.cause.name().to_owned(),
+            group.netns.0.to_string(),
+            time_of_day(sum.first),
+            time_of_day(sum.last),
+        ];
+        let _ = writeln!(text, "{}", line(cells));
+    }
+    if let Some(hidden) = sums.len().checked_sub(SHOWN_ROWS + 1) {
+        let _ = writeln!(text, "… and {}; --json has all", plural(hidden as u64 + 1, "more row"));
+    }
+    if summary.other > 0 {
+        let _ =
+            writeln!(text, "{} more, of processes and destinations beyond the table's bound", summary.other);
+    }
+    let _ = writeln!(text);
+    for cause in sums.iter().map(|(group, _)| group.cause).collect::<BTreeSet<_>>() {
+        let _ = writeln!(text, "{}: {}", paint.strong(cause.name()), cause.sentence());
+    }
+    text
+}
+
+fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
+    let mut sums = BTreeMap::new();
+    for row in rows {
+        let group = Group {
+            comm: row.process.comm.clone(),
+            netns: row.netns,
+            destination: row.fault.destination,
+            errno: row.fault.errno,
+            cause: cause(&row.fault),
+        };
+        let sum = sums.entry(group).or_insert_with(|| Sum {
+            count: 0,
+            processes: BTreeSet::new(),
+            first: row.first,
+            last: row.last,
+        });
+        sum.count += row.count;
+        sum.processes.insert((row.process.tgid, row.process.start));
+        sum.first = sum.first.min(row.first);
+        sum.last = sum.last.max(row.last);
+    }
+    let mut sums: Vec<_> = sums.into_iter().collect();
+    sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.count));
+    sums
+}
+
+fn process(comm: &Text, processes: &BTreeSet<(Tgid, BootNs)>) -> String {
+    let name = clean(&comm.0);
+    match (processes.len(), processes.first()) {
+        (1, Some((tgid, _))) => format!("{name} (pid {})", tgid.0),
+        (count, _) => format!("{name} ({count} processes)"),
+    }
+}
+
+fn line(cells: [String; 8]) -> String {
+    let [count, process, destination, errno, cause, netns, first, last] = cells;
+    format!(
+        "{count:>8}  {process:<30}  {destination:<21}  {errno:<13}  {cause:<17}  {netns:<10}  {first:<12}  {last}"
+    )
+}
+
+fn plural(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}

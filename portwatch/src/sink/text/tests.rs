@@ -1,0 +1,139 @@
+//! What a person sees, to the letter.
+
+use std::time::Duration;
+
+use jiff::tz::TimeZone;
+
+use super::{Sink as _, Text as TextSink};
+use crate::event::{
+    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId,
+    PortRange, Process, Protocol, Row, Stage, Start, Summary, Text, Tgid, Tid,
+};
+use crate::term::Paint;
+
+fn fault(destination: &str, stage: Stage) -> Fault {
+    Fault {
+        call: Call::Connect,
+        protocol: Protocol::Tcp,
+        errno: Errno::EADDRNOTAVAIL,
+        stage,
+        had_port: false,
+        destination: destination.parse().unwrap(),
+        v4_mapped: false,
+    }
+}
+
+fn process(tgid: u32, comm: &[u8], details: Details) -> Process {
+    Process {
+        tgid: Tgid(tgid),
+        start: BootNs(1),
+        tid: Some(Tid(tgid)),
+        comm: Text(comm.to_vec()),
+        uid: 0,
+        gid: 0,
+        cgroup: CgroupId(1),
+        details,
+    }
+}
+
+fn failure(comm: &[u8], destination: &str, details: Details) -> Item {
+    Item::Failure(Failure {
+        at: BootNs(2_123_000_000),
+        fault: fault(destination, Stage::PortSearch),
+        process: process(4711, comm, details),
+        netns: NetnsId(4_026_531_840),
+        source: "127.0.0.1:0".parse().unwrap(),
+        port_range: PortRange { low: 32768, high: 60999 },
+    })
+}
+
+fn row(tgid: u32, comm: &[u8], destination: &str, count: u64) -> Row {
+    Row {
+        process: process(tgid, comm, Details::NotRead),
+        netns: NetnsId(4_026_531_840),
+        fault: fault(destination, Stage::PortSearch),
+        count,
+        first: BootNs(2_000_000_000),
+        last: BootNs(3_000_000_000),
+    }
+}
+
+fn shown(items: Vec<Item>) -> String {
+    let start = Start {
+        version: "0".to_owned(),
+        host: Text(b"h".to_vec()),
+        kernel: "6.1".to_owned(),
+        hooks: Vec::new(),
+        at: BootNs(0),
+        boot_offset_ns: 1_700_000_000_000_000_000,
+        filter: Filter::default(),
+    };
+    let mut output = Vec::new();
+    let mut sink = TextSink::new(&mut output, Paint::Plain, TimeZone::UTC);
+    for item in [vec![Item::Start(start)], items].concat() {
+        sink.item(&item).unwrap();
+    }
+    String::from_utf8(output).unwrap()
+}
+
+fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
+    let suppressed = failures - delivered - lost.iter().map(|(_, count)| count).sum::<u64>();
+    Item::End(End { failures, delivered, suppressed, lost, watched: Duration::from_millis(1250) })
+}
+
+#[test]
+fn a_failure_is_one_line_below_one_heading() {
+    let read = Details::Read { exe: Some(Text(b"/usr/bin/curl".to_vec())), cmdline: None };
+    let text = shown(vec![
+        failure(b"curl", "127.0.0.1:8080", read),
+        failure(b"curl", "[2001:db8::1]:443", Details::Exited),
+    ]);
+    let expected = "\
+TIME (UTC)    PID      COMM             ERRNO          DESTINATION            PORT RANGE   CAUSE              NETNS       EXE
+22:13:22.123  4711     curl             EADDRNOTAVAIL  127.0.0.1:8080         32768-60999  range_exhausted    4026531840  /usr/bin/curl
+22:13:22.123  4711     curl             EADDRNOTAVAIL  [2001:db8::1]:443      32768-60999  range_exhausted    4026531840  (exited)
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_name_cannot_act_on_the_terminal_or_forge_a_line() {
+    let text = shown(vec![failure(b"a\x1b[2J\nb\xff", "127.0.0.1:1", Details::NotRead)]);
+    assert_eq!(text.lines().count(), 2, "{text}");
+    assert!(text.contains("a\\u{1b}[2J\\nb\\xff"), "{text}");
+    assert!(!text.contains('\x1b'));
+}
+
+#[test]
+fn processes_of_one_program_share_a_row_of_the_summary() {
+    let rows = vec![
+        row(1, b"curl", "127.0.0.1:8080", 2),
+        row(2, b"curl", "127.0.0.1:8080", 3),
+        row(3, b"wget", "127.0.0.1:8080", 1),
+    ];
+    let text = shown(vec![Item::Summary(Summary { rows, other: 0 }), end(6, 6, Vec::new())]);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "6 failed connects in 1.2 s: 6 shown");
+    assert!(lines[3].starts_with("       5  curl (2 processes)"), "{text}");
+    assert!(lines[4].starts_with("       1  wget (pid 3)"), "{text}");
+    assert!(lines[6].starts_with("range_exhausted: no port of the local range is free"), "{text}");
+}
+
+#[test]
+fn what_was_lost_is_said_where_it_happened_and_at_the_end() {
+    let lost = Lost { reason: LossReason::RingFull, count: 4, from: BootNs(0), to: BootNs(1_000_000_000) };
+    let text = shown(vec![Item::Lost(lost), end(6, 1, vec![(LossReason::RingFull, 4)])]);
+    let expected = "\
+lost: 4 failures without detail (the kernel's ring was full); the summary counts them; 22:13:20.000 to 22:13:21.000
+6 failed connects in 1.2 s: 1 shown, 1 after --count was reached, 4 lost (the kernel's ring was full)
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn a_quiet_host_gets_one_line() {
+    assert_eq!(
+        shown(vec![Item::Summary(Summary::default()), end(0, 0, Vec::new())]),
+        "no failed connects in 1.2 s\n"
+    );
+}

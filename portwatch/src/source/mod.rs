@@ -1,0 +1,19 @@
+//! Where items come from.
+//!
+//! In: the kernel, now; a capture file, later. Out: [`Item`]s, first a start, last an end. Must not know: what items
+//! mean, who shows them.
+
+pub mod live;
+
+use anyhow::Result;
+
+use crate::event::Item;
+
+/// Yields items until there are no more.
+pub trait Source {
+    /// The next item, waiting for it; none after the end.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Item>>>;
+
+    /// Whether the next item is there already, so that showing this one may wait for it.
+    fn has_more(&self) -> bool;
+}

@@ -1,0 +1,109 @@
+//! The executable as a user meets it first; needs no kernel of its own and no privileges.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
+
+use std::fs::OpenOptions;
+use std::io::Read as _;
+use std::process::{Command, Output, Stdio};
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+fn run(args: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = command(args).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
+    let cases: &[(&[&str], &str)] = &[
+        (&["--no-such-option"], "--no-such-option"),
+        (&["no-such-command"], "no-such-command"),
+        (&["trace", "--pid", "0"], "0"),
+        (&["trace", "--pid", "four"], "four"),
+        (&["trace", "--comm", "a-name-that-is-too-long"], "15 bytes"),
+        (&["trace", "--dest", "localhost:80"], "localhost"),
+        (&["trace", "--dest", "10.0.0.0/99"], "10.0.0.0/99"),
+        (&["trace", "--dest", "10.0.0.1:99999"], "99999"),
+        (&["trace", "--errno", "ENOSUCH"], "ENOSUCH"),
+        (&["trace", "--duration", "soon"], "soon"),
+        (&["trace", "--duration", "0s"], "longer"),
+        (&["trace", "--count", "0"], "0"),
+        (&["trace", "--count"], "--count"),
+        (&["trace", "extra"], "extra"),
+        (&["--json", "doctor"], "doctor"),
+        (&["doctor", "--json"], "--json"),
+        (&["--color", "pink"], "pink"),
+    ];
+    for (args, named) in cases {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!(code, Some(2), "{args:?}: {stderr}");
+        assert!(stdout.is_empty(), "{args:?}: {stdout}");
+        assert!(stderr.contains(named), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn help_names_what_works_and_nothing_else() {
+    let (code, help, _) = run(&["--help"]);
+    assert_eq!(code, Some(0));
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(commands, ["trace", "doctor", "help"], "{help}");
+    for args in [&["trace", "--help"][..], &["doctor", "--help"], &["--version"]] {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+        assert!(!stdout.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn an_output_that_refuses_is_an_error_and_one_that_is_closed_is_not() {
+    let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(&["doctor"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("standard output") && stderr.contains("No space left"), "{stderr}");
+
+    let mut child = command(&["doctor"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn doctor_finds_something_to_say_about_any_host() {
+    let (code, stdout, stderr) = run(&["doctor"]);
+    assert!(matches!(code, Some(0 | 69)), "{code:?} {stderr}");
+    for check in ["kernel", "type information (BTF)", "lockdown", "privileges"] {
+        assert!(stdout.contains(check), "{check}: {stdout}");
+    }
+    assert_eq!(stdout.contains("This host can be traced"), code == Some(0), "{stdout}");
+    assert_eq!(stdout.contains("hint: "), code == Some(69), "{stdout}");
+}
+
+#[test]
+fn a_host_that_refuses_is_told_why_in_two_lines() {
+    if run(&["doctor"]).0 == Some(0) {
+        println!("skipped: this host can be traced, so it has no refusal to show");
+        return;
+    }
+    let (code, stdout, stderr) = run(&["trace", "--duration", "1s"]);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert_eq!(stdout, "");
+    let lines: Vec<&str> = stderr.lines().collect();
+    assert_eq!(lines.len(), 2, "a finding and a hint, no verifier log: {stderr}");
+    assert!(lines[0].starts_with("portwatch: cannot trace here: "), "{stderr}");
+    assert!(lines[1].starts_with("hint: "), "{stderr}");
+}
