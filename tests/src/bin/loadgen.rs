@@ -1,0 +1,122 @@
+//! Makes connects that fail, and tells exactly how many did.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsRawFd as _;
+use std::process;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use nix::errno::Errno;
+use nix::sys::prctl;
+use nix::unistd::gettid;
+use portwatch_tests::tally::{Tally, ThreadTally};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// Calls connect() again and again and prints a tally as JSON. Connections that succeed are held until the end.
+#[derive(Parser, Clone)]
+struct Args {
+    /// Where to
+    #[arg(long)]
+    dest: SocketAddr,
+    /// Attempts of each thread
+    #[arg(long, default_value_t = 1)]
+    attempts: u64,
+    /// Sockets that do not wait
+    #[arg(long)]
+    nonblocking: bool,
+    /// An IPv6 socket for an IPv4 destination
+    #[arg(long)]
+    mapped: bool,
+    /// Bind to this first, sharing the address
+    #[arg(long)]
+    source: Option<SocketAddr>,
+    /// Connect the same socket again and again
+    #[arg(long)]
+    same_socket: bool,
+    /// Names of threads to make the attempts in, instead of the main one
+    #[arg(long, value_delimiter = ',')]
+    threads: Vec<String>,
+    /// Name of the main thread, made of bytes given in hexadecimal
+    #[arg(long, value_parser = bytes)]
+    comm_hex: Option<std::ffi::CString>,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if let Some(name) = &args.comm_hex {
+        prctl::set_name(name).context("take a name")?;
+    }
+    let threads = if args.threads.is_empty() { vec![attempts(&args)?] } else { in_threads(&args)? };
+    let mut line = serde_json::to_vec(&Tally { pid: process::id(), threads })?;
+    line.push(b'\n');
+    std::io::stdout().write_all(&line).context("print the tally")
+}
+
+fn in_threads(args: &Args) -> Result<Vec<ThreadTally>> {
+    let start = |name: &String| {
+        let args = args.clone();
+        std::thread::Builder::new().name(name.clone()).spawn(move || attempts(&args))
+    };
+    let threads = args.threads.iter().map(start).collect::<Result<Vec<_>, _>>()?;
+    threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread failed"))?).collect()
+}
+
+fn attempts(args: &Args) -> Result<ThreadTally> {
+    let mut failed = BTreeMap::new();
+    let mut held = Vec::new();
+    let destination = destination(args);
+    for _ in 0..args.attempts {
+        if held.is_empty() || !args.same_socket {
+            held.push(open(args)?);
+        }
+        let Some(socket) = held.last() else { continue };
+
+        match connect(socket, &destination) {
+            Ok(()) | Err(Errno::EINPROGRESS) => {}
+            Err(errno) => {
+                *failed.entry(format!("{errno:?}")).or_insert(0) += 1;
+                if !args.same_socket {
+                    held.pop();
+                }
+            }
+        }
+    }
+    let connected = args.attempts - failed.values().sum::<u64>();
+    let comm = std::fs::read("/proc/thread-self/comm").context("read the thread's name")?;
+    let comm = String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)).into_owned();
+    Ok(ThreadTally { tid: u32::try_from(gettid().as_raw())?, comm, connected, failed })
+}
+
+fn connect(socket: &Socket, destination: &SockAddr) -> Result<(), Errno> {
+    socket.connect(destination).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
+}
+
+fn open(args: &Args) -> Result<Socket> {
+    let domain = if args.mapped { Domain::IPV6 } else { Domain::for_address(args.dest) };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).context("make a socket")?;
+    socket.set_nonblocking(args.nonblocking)?;
+    if let Some(source) = args.source {
+        socket.set_reuse_address(true)?;
+        socket
+            .bind(&source.into())
+            .with_context(|| format!("bind descriptor {} to {source}", socket.as_raw_fd()))?;
+    }
+    Ok(socket)
+}
+
+fn destination(args: &Args) -> SockAddr {
+    match args.dest.ip() {
+        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), args.dest.port()).into(),
+        _ => args.dest.into(),
+    }
+}
+
+fn bytes(hex: &str) -> Result<std::ffi::CString> {
+    let byte = |n| {
+        u8::from_str_radix(hex.get(n..n + 2).context("odd number of digits")?, 16).context("not hexadecimal")
+    };
+    let bytes = (0..hex.len()).step_by(2).map(byte).collect::<Result<Vec<_>>>()?;
+    std::ffi::CString::new(bytes).context("a name has no zero byte")
+}

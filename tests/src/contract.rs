@@ -1,0 +1,209 @@
+//! The contract of JSON Lines (`docs/json.md`), written down a second time: as a check.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+/// What a field must be.
+enum Is {
+    Text,
+    /// RFC 3339, UTC, nanoseconds.
+    Time,
+    Count,
+    /// Nanoseconds that may be negative.
+    Signed,
+    Bool,
+    OneOf(&'static [&'static str]),
+    Object,
+    Array,
+    Fields(&'static [Field]),
+    Each(&'static [Field]),
+}
+
+struct Field {
+    name: &'static str,
+    is: Is,
+    optional: bool,
+}
+
+const fn must(name: &'static str, is: Is) -> Field {
+    Field { name, is, optional: false }
+}
+
+const fn may(name: &'static str, is: Is) -> Field {
+    Field { name, is, optional: true }
+}
+
+const CAUSES: Is = Is::OneOf(&["range_exhausted", "tuple_in_use", "no_source_address", "other", "unknown"]);
+const STAGES: Is = Is::OneOf(&["port_search", "before_port_search", "unknown"]);
+const ENDPOINT: &[Field] = &[must("address", Is::Text), must("port", Is::Count)];
+
+const START: &[Field] = &[
+    must("schema", Is::Count),
+    must("portwatch", Is::Text),
+    must("host", Is::Text),
+    must("kernel", Is::Text),
+    must("hooks", Is::Object),
+    must("time", Is::Time),
+    must("monotonic_ns", Is::Count),
+    must("boot_offset_ns", Is::Signed),
+    must("filters", Is::Object),
+];
+
+const PROCESS: &[Field] = &[
+    must("pid", Is::Count),
+    may("tid", Is::Count),
+    must("comm", Is::Text),
+    may("comm_hex", Is::Text),
+    must("start_ns", Is::Count),
+    must("uid", Is::Count),
+    must("gid", Is::Count),
+    must("cgroup", Is::Count),
+    may("exe", Is::Text),
+    may("exe_hex", Is::Text),
+    may("cmdline", Is::Array),
+    may("cmdline_hex", Is::Array),
+    may("exited", Is::Bool),
+];
+
+const FAILURE: &[Field] = &[
+    must("time", Is::Time),
+    must("monotonic_ns", Is::Count),
+    must("call", Is::OneOf(&["connect", "bind", "sendto"])),
+    must("protocol", Is::OneOf(&["tcp", "udp", "mptcp"])),
+    must("errno", Is::Text),
+    must("errno_code", Is::Count),
+    must("cause", CAUSES),
+    must("stage", STAGES),
+    must("had_port", Is::Bool),
+    must("process", Is::Fields(PROCESS)),
+    must("netns", Is::Count),
+    must("family", Is::OneOf(&["ipv4", "ipv6"])),
+    must("source", Is::Fields(ENDPOINT)),
+    must("destination", Is::Fields(ENDPOINT)),
+    must("port_range", Is::Fields(&[must("low", Is::Count), must("high", Is::Count)])),
+    may("v4_mapped", Is::Bool),
+];
+
+const LOST: &[Field] = &[
+    must("time", Is::Time),
+    must("reason", Is::OneOf(&["ring_full", "queue_full", "malformed_record", "unaccounted"])),
+    must("count", Is::Count),
+    must("from_ns", Is::Count),
+    must("to_ns", Is::Count),
+];
+
+const ROW: &[Field] = &[
+    must("process", Is::Fields(PROCESS)),
+    must("netns", Is::Count),
+    must("call", Is::OneOf(&["connect", "bind", "sendto"])),
+    must("protocol", Is::OneOf(&["tcp", "udp", "mptcp"])),
+    must("errno", Is::Text),
+    must("errno_code", Is::Count),
+    must("cause", CAUSES),
+    must("stage", STAGES),
+    must("had_port", Is::Bool),
+    must("destination", Is::Fields(ENDPOINT)),
+    must("count", Is::Count),
+    must("first", Is::Time),
+    must("last", Is::Time),
+];
+
+const SUMMARY: &[Field] = &[must("rows", Is::Each(ROW)), must("other", Is::Count)];
+
+const END: &[Field] = &[
+    must("failures", Is::Count),
+    must("delivered", Is::Count),
+    must("suppressed", Is::Count),
+    must("lost", Is::Object),
+    must("watched_ns", Is::Count),
+];
+
+/// The lines of a whole session, if they keep the contract: each by itself, their order, and the ledger
+/// `failures = delivered + suppressed + Σ lost`.
+///
+/// # Errors
+/// Names the line and the field.
+pub fn checked(output: &str) -> Result<Vec<Value>> {
+    let lines = output.lines().map(line).collect::<Result<Vec<_>>>()?;
+    let kinds: Vec<&str> = lines.iter().filter_map(|line| line["type"].as_str()).collect();
+    let [first, .., last_but_one, last] = kinds.as_slice() else { bail!("only {} lines", lines.len()) };
+    ensure!((*first, *last_but_one, *last) == ("start", "summary", "end"), "order of lines: {kinds:?}");
+    for kind in ["start", "summary", "end"] {
+        ensure!(kinds.iter().filter(|other| **other == kind).count() == 1, "more than one {kind}");
+    }
+    ledger(&lines)?;
+    Ok(lines)
+}
+
+fn ledger(lines: &[Value]) -> Result<()> {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let of = |kind: &'static str| lines.iter().filter(move |line| line["type"] == kind);
+    let (summary, end) = (of("summary").next().context("no summary")?, of("end").next().context("no end")?);
+    let lost: u64 = end["lost"].as_object().into_iter().flatten().map(|(_, count)| number(count)).sum();
+    let failures = number(&end["failures"]);
+    ensure!(failures == number(&end["delivered"]) + number(&end["suppressed"]) + lost, "the ledger: {end}");
+    ensure!(
+        number(&end["delivered"]) == of("failure").count() as u64,
+        "delivered is not the failure lines: {end}"
+    );
+    ensure!(
+        lost == of("lost").map(|line| number(&line["count"])).sum::<u64>(),
+        "lost is not the lost lines: {end}"
+    );
+    let rows: u64 = summary["rows"].as_array().into_iter().flatten().map(|row| number(&row["count"])).sum();
+    ensure!(failures == rows + number(&summary["other"]), "the rows do not add up to {failures}");
+    Ok(())
+}
+
+fn line(text: &str) -> Result<Value> {
+    let value: Value = serde_json::from_str(text).with_context(|| format!("not JSON: {text}"))?;
+    ensure!(text.starts_with("{\"type\":"), "type is not the first field: {text}");
+    let fields = match value["type"].as_str().context("no type")? {
+        "start" => START,
+        "failure" => FAILURE,
+        "lost" => LOST,
+        "summary" => SUMMARY,
+        "end" => END,
+        unknown => bail!("unknown type {unknown}"),
+    };
+    holds(&value, fields).with_context(|| text.to_owned())?;
+    if value["type"] == "start" {
+        ensure!(value["schema"] == 1, "schema");
+    }
+    Ok(value)
+}
+
+fn holds(value: &Value, fields: &[Field]) -> Result<()> {
+    let object = value.as_object().context("not an object")?;
+    for Field { name, is, optional } in fields {
+        match object.get(*name) {
+            None => ensure!(*optional, "{name} is missing"),
+            Some(value) => is_that(value, is).with_context(|| format!("{name}: {value}"))?,
+        }
+    }
+    for name in object.keys().filter(|name| *name != "type") {
+        ensure!(fields.iter().any(|field| field.name == name), "{name} is not in the contract");
+    }
+    Ok(())
+}
+
+fn is_that(value: &Value, is: &Is) -> Result<()> {
+    let holds_so = match is {
+        Is::Text => value.is_string(),
+        Is::Time => value
+            .as_str()
+            .is_some_and(|text| text.len() == "2026-01-01T00:00:00.000000000Z".len() && text.ends_with('Z')),
+        Is::Count => value.is_u64(),
+        Is::Signed => value.is_i64() || value.is_u64(),
+        Is::Bool => value.is_boolean(),
+        Is::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
+        Is::Object => value.is_object(),
+        Is::Array => value.is_array(),
+        Is::Fields(fields) => return holds(value, fields),
+        Is::Each(fields) => {
+            return value.as_array().context("not an array")?.iter().try_for_each(|each| holds(each, fields));
+        }
+    };
+    ensure!(holds_so, "of the wrong kind");
+    Ok(())
+}

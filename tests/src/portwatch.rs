@@ -1,0 +1,165 @@
+//! The portwatch under test.
+
+use std::env;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::contract;
+
+/// A command of portwatch.
+///
+/// # Panics
+/// Without `PORTWATCH_BIN`, which `cargo xtask test` sets.
+#[must_use]
+#[expect(clippy::expect_used, reason = "without it no test can say anything")]
+pub fn command(args: &[&str]) -> Command {
+    let program = env::var_os("PORTWATCH_BIN").map(PathBuf::from);
+    let mut command = Command::new(program.expect("PORTWATCH_BIN is set: run `cargo xtask test`"));
+    command.args(args).stdin(Stdio::null());
+    command
+}
+
+/// A live command that has attached.
+pub struct Watching {
+    child: Child,
+    stdout: JoinHandle<(String, Instant)>,
+    stderr: JoinHandle<(String, Instant)>,
+}
+
+/// What a live command left behind.
+#[derive(Debug)]
+pub struct Session {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// From the signal to the last of the output; for one that ended by itself, from when its end was awaited.
+    pub told: Duration,
+    /// The same to the end of the process, which waits until the kernel has let go of the programs.
+    pub ended: Duration,
+    /// All of stdout.
+    pub stdout: String,
+    /// What stderr said after the ready line.
+    pub stderr: String,
+    /// The lines of stdout, for a session with `--json`.
+    pub lines: Vec<Value>,
+}
+
+impl Watching {
+    /// Starts `portwatch ARGS` and waits until it is ready.
+    ///
+    /// # Errors
+    /// With all it said, when it ends before.
+    pub fn start(args: &[&str]) -> Result<Self> {
+        let mut child =
+            command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("start portwatch")?;
+        let stdout = child.stdout.take().context("no stdout")?;
+        let stdout = std::thread::spawn(move || to_its_end(stdout));
+        let mut stderr = BufReader::new(child.stderr.take().context("no stderr")?);
+        let mut said = String::new();
+        loop {
+            let from = said.len();
+            ensure!(
+                stderr.read_line(&mut said)? > 0,
+                "portwatch {args:?} ended before it was ready:\n{said}"
+            );
+            if said[from..].starts_with("portwatch: ready") {
+                break;
+            }
+        }
+        let stderr = std::thread::spawn(move || to_its_end(stderr));
+        Ok(Self { child, stdout, stderr })
+    }
+
+    /// The process.
+    ///
+    /// # Panics
+    /// For a pid beyond what Linux has.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "pid_max is far below")]
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).expect("a pid fits"))
+    }
+
+    /// Interrupts it as Ctrl-C does, and waits.
+    ///
+    /// # Errors
+    /// As for [`Watching::end_by`].
+    pub fn end(self) -> Result<Session> {
+        self.end_by(Signal::SIGINT)
+    }
+
+    /// Sends `signal`, and waits.
+    ///
+    /// # Errors
+    /// When JSON was printed that breaks the contract.
+    pub fn end_by(self, signal: Signal) -> Result<Session> {
+        kill(self.pid(), signal).context("signal portwatch")?;
+        self.wait()
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// When JSON was printed that breaks the contract.
+    pub fn wait(mut self) -> Result<Session> {
+        let since = Instant::now();
+        let text = |thread: JoinHandle<(String, Instant)>| {
+            thread.join().unwrap_or_else(|_| ("(reader failed)".to_owned(), Instant::now()))
+        };
+        let ((stdout, said_last), (stderr, _)) = (text(self.stdout), text(self.stderr));
+        let status = self.child.wait().context("wait for portwatch")?;
+        let (told, ended) = (said_last.saturating_duration_since(since), since.elapsed());
+        let lines = if stdout.starts_with('{') { contract::checked(&stdout)? } else { Vec::new() };
+        Ok(Session { status, told, ended, stdout, stderr, lines })
+    }
+}
+
+/// All that comes, and when the last of it came.
+fn to_its_end(mut output: impl std::io::Read) -> (String, Instant) {
+    let (mut text, mut buffer, mut last) = (Vec::new(), [0; 4096], Instant::now());
+    // What was read before an error is what a user would have seen.
+    while let Ok(length @ 1..) = output.read(&mut buffer) {
+        text.extend_from_slice(&buffer[..length]);
+        last = Instant::now();
+    }
+    (String::from_utf8_lossy(&text).into_owned(), last)
+}
+
+impl Session {
+    /// The `failure` lines.
+    pub fn failures(&self) -> impl Iterator<Item = &Value> {
+        self.lines.iter().filter(|line| line["type"] == "failure")
+    }
+
+    /// The rows of the `summary` line.
+    ///
+    /// # Panics
+    /// Without a summary.
+    #[expect(clippy::expect_used, reason = "the contract was checked")]
+    pub fn rows(&self) -> impl Iterator<Item = &Value> {
+        let summary = self.lines.iter().find(|line| line["type"] == "summary").expect("a summary");
+        summary["rows"].as_array().into_iter().flatten()
+    }
+
+    /// The counts of all rows for which `matches` holds.
+    pub fn counted(&self, matches: impl Fn(&Value) -> bool) -> u64 {
+        self.rows().filter(|row| matches(row)).filter_map(|row| row["count"].as_u64()).sum()
+    }
+
+    /// The `end` line.
+    ///
+    /// # Panics
+    /// Without one.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "the contract was checked")]
+    pub fn end(&self) -> &Value {
+        self.lines.last().expect("an end")
+    }
+}

@@ -1,0 +1,200 @@
+//! Every way to fail that has a cause of its own, and look-alikes.
+
+use std::net::TcpListener;
+
+use portwatch_tests::netns::{Full, Netns, set};
+use portwatch_tests::portwatch::{Session, Watching};
+use portwatch_tests::tally::{self, Tally};
+use serde_json::Value;
+
+/// Runs the load generator under `portwatch trace --json` and checks what holds for every cause.
+fn watched(args: &[&str]) -> (Session, Tally) {
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let tally = tally::run(args).unwrap();
+    let session = watching.end().unwrap();
+    assert!(session.status.success(), "{:?}", session.status);
+    (session, tally)
+}
+
+/// Each failure of the tally is one line and one count, about the right process, namespace, range and destination.
+fn assert_exact(
+    session: &Session,
+    tally: &Tally,
+    netns: &Netns,
+    cause: &str,
+    destination: (&str, u64),
+    range: (u64, u64),
+) {
+    let expected = tally.failed("EADDRNOTAVAIL");
+    assert!(expected > 0, "the load generator did not fail: {tally:?}");
+    assert_eq!(session.end()["failures"], expected, "{}", session.stdout);
+    assert_eq!(session.failures().count() as u64, expected, "{}", session.stdout);
+    for failure in session.failures() {
+        let fields = [
+            ("cause", &failure["cause"], Value::from(cause)),
+            ("errno", &failure["errno"], "EADDRNOTAVAIL".into()),
+            ("call", &failure["call"], "connect".into()),
+            ("pid", &failure["process"]["pid"], tally.pid.into()),
+            ("comm", &failure["process"]["comm"], "loadgen".into()),
+            ("uid", &failure["process"]["uid"], 0.into()),
+            ("netns", &failure["netns"], netns.id.into()),
+            ("address", &failure["destination"]["address"], destination.0.into()),
+            ("port", &failure["destination"]["port"], destination.1.into()),
+            ("low", &failure["port_range"]["low"], range.0.into()),
+            ("high", &failure["port_range"]["high"], range.1.into()),
+        ];
+        for (name, found, wanted) in fields {
+            assert_eq!(*found, wanted, "{name} of {failure}");
+        }
+    }
+    let of_process = |row: &Value| row["process"]["pid"] == tally.pid && row["cause"] == cause;
+    assert_eq!(session.counted(of_process), expected, "{}", session.stdout);
+}
+
+#[test]
+fn an_exhausted_range_is_named_for_ipv4() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 10).unwrap();
+    let (session, tally) = watched(&["--dest", "127.0.0.1:8080", "--attempts", "20"]);
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 20);
+    assert_exact(&session, &tally, &netns, "range_exhausted", ("127.0.0.1", 8080), (40000, 40009));
+    for failure in session.failures() {
+        assert_eq!(
+            (&failure["family"], &failure["stage"]),
+            (&"ipv4".into(), &"port_search".into()),
+            "{failure}"
+        );
+        assert_eq!(failure["source"], serde_json::json!({"address": "127.0.0.1", "port": 0}), "{failure}");
+    }
+}
+
+#[test]
+fn an_exhausted_range_is_named_for_ipv6() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _full = Full::new("[::1]:8080", 10).unwrap();
+    let (session, tally) = watched(&["--dest", "[::1]:8080", "--attempts", "20"]);
+    assert_exact(&session, &tally, &netns, "range_exhausted", ("::1", 8080), (40000, 40009));
+    for failure in session.failures() {
+        assert_eq!(failure["family"], "ipv6", "{failure}");
+        assert_eq!(failure["source"], serde_json::json!({"address": "::1", "port": 0}), "{failure}");
+    }
+}
+
+#[test]
+fn a_v4_mapped_connect_passes_two_hooks_and_is_one_failure() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 10).unwrap();
+    let (session, tally) = watched(&["--dest", "127.0.0.1:8080", "--mapped", "--attempts", "20"]);
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 20);
+    assert_exact(&session, &tally, &netns, "range_exhausted", ("127.0.0.1", 8080), (40000, 40009));
+    for failure in session.failures() {
+        assert_eq!((&failure["family"], &failure["v4_mapped"]), (&"ipv4".into(), &true.into()), "{failure}");
+    }
+}
+
+#[test]
+fn a_connect_that_does_not_wait_fails_alike() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 10).unwrap();
+    let (session, tally) = watched(&["--dest", "127.0.0.1:8080", "--nonblocking", "--attempts", "20"]);
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 20);
+    assert_exact(&session, &tally, &netns, "range_exhausted", ("127.0.0.1", 8080), (40000, 40009));
+}
+
+#[test]
+fn one_socket_tried_again_and_again_fails_each_time() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 10).unwrap();
+    let (session, tally) = watched(&["--dest", "127.0.0.1:8080", "--same-socket", "--attempts", "20"]);
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 20);
+    assert_exact(&session, &tally, &netns, "range_exhausted", ("127.0.0.1", 8080), (40000, 40009));
+}
+
+#[test]
+fn a_bound_port_whose_connection_exists_is_told_from_an_exhausted_range() {
+    for (listen, source) in [("127.0.0.1:8080", "127.0.0.1:41000"), ("[::1]:8080", "[::1]:41000")] {
+        let netns = Netns::with_ports(40000, 40009).unwrap();
+        let listener = TcpListener::bind(listen).unwrap();
+        let address = listener.local_addr().unwrap().ip().to_string();
+        // The first attempt connects and is held; the second finds its 4-tuple taken.
+        let (session, tally) = watched(&["--dest", listen, "--source", source, "--attempts", "2"]);
+        assert_eq!(tally.failed("EADDRNOTAVAIL"), 1, "{listen}");
+        assert_exact(&session, &tally, &netns, "tuple_in_use", (&address, 8080), (40000, 40009));
+        let failure = session.failures().next().unwrap();
+        assert_eq!(failure["source"]["port"], 41000, "{failure}");
+        assert_eq!(failure["had_port"], true, "{failure}");
+    }
+}
+
+#[test]
+fn ipv6_without_an_address_is_not_a_shortage_of_ports() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    set("ipv6/conf/all/disable_ipv6", "1").unwrap();
+    let (session, tally) = watched(&["--dest", "[::1]:8080", "--attempts", "5"]);
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 5);
+    assert_exact(&session, &tally, &netns, "no_source_address", ("::1", 8080), (40000, 40009));
+}
+
+#[test]
+fn two_namespaces_fail_with_their_own_ranges() {
+    let first = Netns::with_ports(40000, 40003).unwrap();
+    let first_full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let in_first = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();
+    let second = Netns::with_ports(50000, 50003).unwrap();
+    let second_full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let in_second = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "4"]).unwrap();
+    let session = watching.end().unwrap();
+    drop((first_full, second_full));
+    assert_ne!(first.id, second.id);
+    for (netns, tally, low, high) in [(first, in_first, 40000, 40003), (second, in_second, 50000, 50003)] {
+        let failures: Vec<&Value> =
+            session.failures().filter(|failure| failure["netns"] == netns.id).collect();
+        assert_eq!(failures.len() as u64, tally.failed("EADDRNOTAVAIL"));
+        for failure in failures {
+            assert_eq!(failure["port_range"], serde_json::json!({"low": low, "high": high}), "{failure}");
+            assert_eq!(failure["process"]["pid"], tally.pid, "{failure}");
+        }
+        assert_eq!(session.counted(|row| row["netns"] == netns.id), tally.failed("EADDRNOTAVAIL"));
+    }
+}
+
+#[test]
+fn other_errors_are_reported_only_when_asked_for() {
+    // No route, refused by the other side, and one that succeeds.
+    let provoke = |_netns: &Netns| {
+        let unreachable = tally::run(&["--dest", "192.0.2.1:80", "--attempts", "3"]).unwrap();
+        assert_eq!(unreachable.failed("ENETUNREACH"), 3);
+        let unreachable_v6 = tally::run(&["--dest", "[2001:db8::1]:80", "--attempts", "2"]).unwrap();
+        assert_eq!(unreachable_v6.failed("ENETUNREACH"), 2);
+        let refused = tally::run(&["--dest", "127.0.0.1:9", "--attempts", "3"]).unwrap();
+        assert_eq!(refused.failed("ECONNREFUSED"), 3);
+        let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+        let connected = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();
+        assert_eq!(connected.threads[0].connected, 3);
+        drop(listener);
+    };
+    let cases: [(&[&str], u64); 4] = [
+        (&["trace", "--json"], 0),
+        (&["trace", "--json", "--errno", "all"], 5),
+        (&["trace", "--json", "--errno", "ENETUNREACH"], 5),
+        (&["trace", "--json", "--errno", "EADDRNOTAVAIL,EACCES"], 0),
+    ];
+    for (args, expected) in cases {
+        let netns = Netns::new().unwrap();
+        let watching = Watching::start(args).unwrap();
+        provoke(&netns);
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["failures"], expected, "{args:?}: {}", session.stdout);
+        for failure in session.failures() {
+            assert_eq!(
+                (&failure["errno"], &failure["cause"]),
+                (&"ENETUNREACH".into(), &"other".into()),
+                "{failure}"
+            );
+            let destination = failure["destination"]["address"].as_str().unwrap();
+            assert!(["192.0.2.1", "2001:db8::1"].contains(&destination), "{failure}");
+            assert_eq!(failure["destination"]["port"], 80, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Filters decide in the kernel, so the totals are those of what passed.
+
+use portwatch_tests::netns::{Full, Netns};
+use portwatch_tests::portwatch::Watching;
+use portwatch_tests::tally;
+
+#[test]
+fn each_filter_lets_its_own_pass_and_counts_nothing_else() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let _v4 = Full::new("127.0.0.1:8080", 4).unwrap();
+    let _v6 = Full::new("[::1]:8443", 4).unwrap();
+    let provoke = || {
+        tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();
+        tally::run(&["--dest", "[::1]:8443", "--attempts", "4", "--threads", "other"]).unwrap();
+    };
+    let cases: &[(&[&str], u64)] = &[
+        (&[], 7),
+        (&["--comm", "loadgen"], 3),
+        (&["--comm", "other"], 4),
+        (&["--comm", "othe"], 0),
+        (&["--dest", ":8080"], 3),
+        (&["--dest", "127.0.0.0/8"], 3),
+        (&["--dest", "127.0.0.1:8443"], 0),
+        (&["--dest", "[::1]:8443"], 4),
+        (&["--dest", "::/0"], 7),
+        (&["--dest", "0.0.0.0/0"], 3),
+        (&["--errno", "EADDRNOTAVAIL"], 7),
+        (&["--errno", "EACCES"], 0),
+        (&["--comm", "other", "--dest", ":8080"], 0),
+    ];
+    for (filter, expected) in cases {
+        let args = [&["trace", "--json"], *filter].concat();
+        let watching = Watching::start(&args).unwrap();
+        provoke();
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["failures"], *expected, "{filter:?}: {}", session.stdout);
+        assert_eq!(session.failures().count() as u64, *expected, "{filter:?}");
+    }
+}
+
+#[test]
+fn a_pid_selects_one_process() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let this = std::process::id().to_string();
+    let watching = Watching::start(&["trace", "--json", "--pid", &this]).unwrap();
+    tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();
+    assert!(std::net::TcpStream::connect("127.0.0.1:8080").is_err());
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["failures"], 1, "{}", session.stdout);
+    assert_eq!(session.failures().next().unwrap()["process"]["pid"], std::process::id());
+}

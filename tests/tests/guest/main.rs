@@ -1,0 +1,14 @@
+//! What only a kernel can answer. `cargo xtask test` boots guests and runs this file in each.
+//!
+//! Each test enters a network namespace of its own. Expected counts come from the load generator's own tally.
+
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
+
+mod attribution;
+mod causes;
+mod curl;
+mod doctor;
+mod filters;
+mod losses;
+mod session;
+mod text;
