@@ -1,0 +1,83 @@
+//! Developer commands of portwatch: `cargo xtask COMMAND`.
+//!
+//! In: the checkout and the command line. Out: build products below `target/`, a session or test results on
+//! stdout, progress and errors on stderr, and an exit code: 0 good, 1 failed, 2 usage, 69 the guest did not
+//! boot, otherwise the code of the command that was run.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::checkout::Checkout;
+
+mod apt;
+mod bench;
+mod bless;
+mod check;
+mod checkout;
+mod dist;
+mod ebpf;
+mod elf;
+mod guest;
+mod kernels;
+mod packages;
+mod process;
+mod run;
+mod setup;
+mod tally;
+mod test;
+mod vm;
+
+/// Developer commands of portwatch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", max_term_width = 100)]
+enum Command {
+    /// Install what building and testing need and this machine lacks.
+    ///
+    /// The compiler and linker of the kernel side, and QEMU. Names the packages first. The other commands
+    /// call the part that they need by themselves. At once when all is there, else two to four minutes.
+    Setup,
+    /// Build the kernel side alone and print its path and size. Half a minute at first, then seconds.
+    Ebpf,
+    /// Build the static executable target/dist/portwatch. Two minutes at first, then seconds.
+    Dist,
+    /// Build portwatch and run it as root on this host. As long as `dist`, then as long as it runs.
+    Run(run::Args),
+    /// Show portwatch explaining a port shortage, live in a virtual machine. Under a minute once built.
+    ///
+    /// Exits with 69 when the machine did not boot, otherwise with the exit code of what ran in it.
+    Vm(vm::Args),
+    /// Run all tests: on this host, in a virtual machine per kernel, and the cost limits.
+    ///
+    /// About one minute for the host, one for each kernel and two for the limits, once built.
+    Test(test::Args),
+    /// Measure what portwatch costs a connect(), in counted instructions. About two minutes once built.
+    Bench(bench::Args),
+    /// Check format, lints, who imports whom, and the documentation. About a minute, two at first.
+    Check,
+}
+
+fn main() -> ExitCode {
+    match dispatch(Command::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            if error.is::<guest::DidNotBoot>() { guest::DidNotBoot::exit_code() } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode> {
+    let checkout = Checkout::find()?;
+    match command {
+        Command::Setup => setup::run(),
+        Command::Ebpf => ebpf::run(&checkout),
+        Command::Dist => dist::run(&checkout),
+        Command::Run(args) => run::run(&checkout, &args),
+        Command::Vm(args) => vm::run(&checkout, &args),
+        Command::Test(args) => test::run(&checkout, &args),
+        Command::Bench(args) => bench::run(&checkout, &args),
+        Command::Check => check::run(&checkout),
+    }
+}

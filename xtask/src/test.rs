@@ -1,0 +1,180 @@
+//! `cargo xtask test`: all tests.
+//!
+//! In: kernel series and a filter. Out: the tests' own output, one line per stage, and as the last line
+//! `N passed, M failed`. All stages run before the command fails.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::checkout::Checkout;
+use crate::guest::overlay::Overlay;
+use crate::guest::{self, Clock, DidNotBoot, Job, Terminal};
+use crate::kernels::{Kernel, Kernels, Series};
+use crate::process::{quoted, tee};
+use crate::setup::{self, Need};
+use crate::tally::Tally;
+use crate::{bench, dist, packages};
+
+/// The long-term kernels that are packaged, and the newest.
+const ALL_KERNELS: [Series; 5] = [
+    Series::Numbered(5, 10),
+    Series::Numbered(6, 1),
+    Series::Numbered(6, 12),
+    Series::Numbered(6, 18),
+    Series::Newest,
+];
+const GUEST_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Which tests, where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Kernel series to test in, such as 5.10 or 6.12, `newest`, or `all`; several with commas
+    #[arg(long, value_name = "SERIES", value_delimiter = ',', default_values = ["6.1", "7.3"])]
+    kernel: Vec<Choice>,
+    /// Only tests whose name contains this; leaves out the cost limits
+    filter: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+enum Choice {
+    One(Series),
+    All,
+}
+
+impl FromStr for Choice {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+    }
+}
+
+/// What a stage of the tests came to.
+enum Verdict {
+    Ok,
+    Failed,
+    DidNotBoot,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ok => "ok",
+            Self::Failed => "FAILED",
+            Self::DidNotBoot => "did not boot",
+        })
+    }
+}
+
+/// The stages that have run.
+#[derive(Default)]
+struct Report {
+    stages: Vec<(String, Verdict)>,
+    tally: Tally,
+}
+
+impl Report {
+    /// Takes in what the stage `name` came to: what it printed, and whether its exit code was good.
+    fn add(&mut self, name: String, result: Result<(bool, String)>) {
+        let verdict = match result {
+            Ok((good, output)) => {
+                self.tally += Tally::read(&output);
+                if good { Verdict::Ok } else { Verdict::Failed }
+            }
+            Err(error) => {
+                eprintln!("xtask: {name}: {error:#}");
+                if error.is::<DidNotBoot>() { Verdict::DidNotBoot } else { Verdict::Failed }
+            }
+        };
+        self.stages.push((name, verdict));
+    }
+
+    fn print(&self) -> ExitCode {
+        let width = self.stages.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        println!();
+        for (name, verdict) in &self.stages {
+            println!("{name:width$}  {verdict}");
+        }
+        println!("{}", self.tally);
+        if self.stages.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed)) {
+            ExitCode::FAILURE
+        } else if self.stages.iter().any(|(_, verdict)| matches!(verdict, Verdict::DidNotBoot)) {
+            DidNotBoot::exit_code()
+        } else {
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// The programs that tests run, the same on the host and in the guest.
+struct Programs {
+    portwatch: PathBuf,
+    loadgen: PathBuf,
+}
+
+/// Runs all stages.
+pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
+    setup::ensure(&[Need::Toolchain, Need::Qemu])?;
+    let programs = Programs {
+        portwatch: dist::build(checkout)?,
+        loadgen: packages::test_program(checkout, "loadgen").context("build loadgen")?,
+    };
+    let mut report = Report::default();
+    let filter = args.filter.as_deref();
+    report.add("host".to_owned(), on_host(checkout, &programs, filter));
+    let mut kernels = Kernels::default();
+    for series in chosen(&args.kernel) {
+        let result = kernels.fetch(&series).and_then(|kernel| in_guest(checkout, &kernel, &programs, filter));
+        report.add(format!("linux {series}"), result);
+    }
+    if filter.is_none() {
+        let options = ["--check".to_owned()];
+        let status =
+            kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::in_guest(checkout, &kernel, &options));
+        report.add("cost limits".to_owned(), status.map(|status| (status == 0, String::new())));
+    }
+    Ok(report.print())
+}
+
+fn chosen(choices: &[Choice]) -> Vec<Series> {
+    let series = |choice: &Choice| match choice {
+        Choice::One(series) => vec![series.clone()],
+        Choice::All => ALL_KERNELS.to_vec(),
+    };
+    choices.iter().flat_map(series).collect()
+}
+
+fn on_host(checkout: &Checkout, programs: &Programs, filter: Option<&str>) -> Result<(bool, String)> {
+    eprintln!("xtask: testing on this host");
+    let mut command = checkout.cargo();
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
+    command.env("PORTWATCH_BIN", &programs.portwatch).env("LOADGEN_BIN", &programs.loadgen);
+    let (status, output) = tee(&mut command)?;
+    Ok((status.success(), output))
+}
+
+fn in_guest(
+    checkout: &Checkout,
+    kernel: &Kernel,
+    programs: &Programs,
+    filter: Option<&str>,
+) -> Result<(bool, String)> {
+    let tests = packages::guest_tests(checkout).context("build the tests for the guest")?;
+    let mut files = Overlay::default();
+    files.program("usr/bin/portwatch", &programs.portwatch, "PORTWATCH_BIN")?;
+    files.program("usr/bin/loadgen", &programs.loadgen, "LOADGEN_BIN")?;
+    files.program("guest-tests", &tests, "GUEST_TESTS")?;
+    let script = format!("exec /guest-tests --test-threads=1 {}\n", filter.map(quoted).unwrap_or_default());
+    let name = "test".to_owned();
+    let job = Job { name, files, script, terminal: Terminal::Log, clock: Clock::Wall, limit: GUEST_LIMIT };
+    let outcome = guest::run(checkout, kernel, job)?;
+    if outcome.status == 0 && Tally::read(&outcome.output) == Tally::default() && filter.is_none() {
+        bail!("the tests in the guest ended well without having run");
+    }
+    Ok((outcome.status == 0, outcome.output))
+}
