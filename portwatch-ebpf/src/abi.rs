@@ -36,7 +36,7 @@ pub const FLAG_V4_MAPPED: u8 = 2;
 pub struct FailureKey {
     /// Start of the thread group's leader, boot-clock nanoseconds; with `tgid` the identity of a process.
     pub start_boot_ns: u64,
-    /// Destination.
+    /// Destination; unspecified where the caller gave none that could be read.
     pub destination: Address,
     /// Thread-group id in the initial pid namespace: what operators call the pid.
     pub tgid: u32,
@@ -106,14 +106,15 @@ pub struct FailureRecord {
 
 /// Index into the map of losses: the ring refused a record.
 pub const LOSS_RING_FULL: u32 = 0;
-/// Index into the map of losses: the table of counts refused a new key; its failure is counted here only.
+/// Index into the map of losses: the table of counts refused a new key; here its failure is counted instead.
 pub const LOSS_COUNTS_FULL: u32 = 1;
 /// Number of loss counters.
 pub const LOSSES: u32 = 2;
 
 /// Keys that the table of counts holds.
 pub const COUNTS_MAX_KEYS: u32 = 16 * 1024;
-/// Bytes of the ring: 12 s of 500 failures a second with an idle reader.
+/// Bytes of the ring: 8,738 records of 112 bytes with their 8-byte headers, what a storm makes while the reader is
+/// not scheduled.
 pub const RING_BYTES: u32 = 1024 * 1024;
 
 /// Byte offsets of kernel members, resolved from the running kernel's BTF, and what to report.
@@ -134,6 +135,8 @@ pub struct Settings {
 pub struct Layout {
     /// `sock_common.skc_family`, u16.
     pub sock_family: u32,
+    /// `sock.sk_protocol`, u16.
+    pub sock_protocol: u32,
     /// `sock_common.skc_daddr`, 4 bytes on the wire.
     pub sock_destination_v4: u32,
     /// `sock_common.skc_rcv_saddr`, 4 bytes on the wire.
@@ -160,6 +163,8 @@ pub struct Layout {
     pub task_start_boot_ns: u32,
     /// `task_struct.comm`, [`COMM_LEN`] bytes.
     pub task_comm: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// Which failures are reported and counted; a zero field lets everything pass.
@@ -188,7 +193,7 @@ const _: () = {
     assert!(size_of::<FailureCount>() == 4 * 8 + 2 * 4 + 16);
     assert!(size_of::<FailureRecord>() == 8 + 8 + 40 + 16 + 16 + 12 + 6 + 6);
     assert!(offset_of!(FailureRecord, reserved) + 6 == size_of::<FailureRecord>());
-    assert!(size_of::<Layout>() == 14 * 4);
+    assert!(size_of::<Layout>() == 16 * 4);
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>());

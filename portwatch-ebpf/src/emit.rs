@@ -54,9 +54,10 @@ pub(crate) fn wanted(errno: u16) -> bool {
 /// Reports the finding of an inner hook, and remembers that for the outer hook of the same call.
 #[inline(always)]
 pub(crate) fn announce(finding: &Finding) {
-    // A full table cannot happen: it evicts. The worst is a second report of this failure.
-    let _ = ANNOUNCED.insert(bpf_get_current_pid_tgid(), finding.sock as u64, 0);
-    report(finding);
+    // If the map has no memory the outer hook reports: with less detail, but once.
+    if ANNOUNCED.insert(bpf_get_current_pid_tgid(), finding.sock as u64, 0).is_ok() {
+        report(finding);
+    }
 }
 
 /// Whether an inner hook of this very call has reported the failure of `sock` already.

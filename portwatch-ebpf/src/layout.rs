@@ -12,6 +12,7 @@ use portwatch_ebpf::abi::{Address, Filter, Layout, Settings, Words};
 pub(crate) static SETTINGS: Settings = Settings {
     layout: Layout {
         sock_family: 0,
+        sock_protocol: 0,
         sock_destination_v4: 0,
         sock_source_v4: 0,
         sock_destination_v6: 0,
@@ -25,6 +26,7 @@ pub(crate) static SETTINGS: Settings = Settings {
         task_group_leader: 0,
         task_start_boot_ns: 0,
         task_comm: 0,
+        reserved: 0,
     },
     filter: Filter {
         errnos: [0; 3],

@@ -19,7 +19,9 @@ pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_
 /// Thread → socket whose failure an inner hook has announced and the outer one has not met yet.
 ///
 /// An entry lives from one return to the next of the same call, so as many are in use as threads fail at one
-/// instant. An outer hook that the kernel skipped leaves one behind; the oldest make room.
+/// instant. An outer hook that the kernel skipped leaves one behind, until the thread fails again; the oldest make
+/// room. If then the inner hook of that thread's next failure is skipped, and its socket has the same address, the
+/// failure is taken for the announced one: it takes two skipped runs to miss a failure, here as elsewhere.
 #[map]
 pub(crate) static ANNOUNCED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
 

@@ -18,6 +18,9 @@ use crate::emit::{AF_INET6, Finding, announce, wanted};
 use crate::layout::{is_v4_mapped, member, setting, v4_mapped, words};
 use crate::returned::{errno, failed};
 
+/// `IPPROTO_TCP`, include/uapi/linux/in.h.
+const IPPROTO_TCP: u16 = 6;
+
 /// `__inet_hash_connect(death_row, sk, port_offset, check_established)`.
 #[fexit(function = "__inet_hash_connect")]
 pub(crate) fn port_search_4(ctx: FExitContext) -> i32 {
@@ -63,8 +66,13 @@ fn report_failure(context: *mut c_void, result: u64) {
         return;
     }
     let sock: *const u8 = ctx.arg(1);
-    debug!(&ctx, "port search: errno {} sock {:x}", errno, sock as u64);
+    // DCCP searches its ports here too, up to 6.15.
     // SAFETY: `sock` is the traced function's argument, which the verifier knows as a `struct sock`.
+    if unsafe { member::<u16>(sock, setting!(layout.sock_protocol)) } != IPPROTO_TCP {
+        return;
+    }
+    debug!(&ctx, "port search: errno {} sock {:x}", errno, sock as u64);
+    // SAFETY: as above.
     let (destination, mut flags) = unsafe {
         if member::<u16>(sock, setting!(layout.sock_family)) == AF_INET6 {
             let destination = words(sock, setting!(layout.sock_destination_v6));
