@@ -37,22 +37,16 @@ pub fn build(root: &Path, object: Object) -> Result<PathBuf> {
         return Ok(ready.into());
     }
     let toolchain = Toolchain::find()?;
-    let target_dir =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from).join("bpf");
+    let target_dir = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    // Both cargos run in this folder, so a relative one means the same to both.
+    let target_dir = root.join(target_dir).join("bpf");
     let (program, words) = toolchain.cargo.split_first().context("empty cargo command")?;
     let mut command = Command::new(program);
     command.current_dir(root).args(words);
-    // An outer cargo's variables (compiler, wrapper, flags, target directory) must not reach this one.
-    for (name, _) in env::vars_os() {
-        let text = name.to_string_lossy();
-        let of_cargo = text.starts_with("CARGO")
-            && !matches!(&*text, "CARGO_HOME" | "CARGO_TERM_COLOR" | "CARGO_NET_OFFLINE");
-        if of_cargo
-            || text.starts_with("RUSTC")
-            || matches!(&*text, "RUSTFLAGS" | "RUSTDOC" | "RUSTUP_TOOLCHAIN")
-        {
-            command.env_remove(&name);
-        }
+    for name in
+        env::vars_os().map(|(name, _)| name).filter(|name| is_of_the_outer_build(&name.to_string_lossy()))
+    {
+        command.env_remove(&name);
     }
     if let Some(rustc) = &toolchain.rustc {
         command.env("RUSTC", rustc);
@@ -76,4 +70,40 @@ pub fn build(root: &Path, object: Object) -> Result<PathBuf> {
         bail!("build the kernel side\n{}", String::from_utf8_lossy(&output.stderr));
     }
     Ok(target_dir.join("bpfel-unknown-none/bpf").join(object.bin()))
+}
+
+/// Whether a variable tells an inner cargo what was meant for the outer one: the compiler, its flags, the profile,
+/// the place of its output, the package that is being built. Those about registries and the network stay.
+fn is_of_the_outer_build(name: &str) -> bool {
+    const PREFIXES: [&str; 9] = [
+        "CARGO_BUILD_",
+        "CARGO_CFG_",
+        "CARGO_FEATURE_",
+        "CARGO_MANIFEST_",
+        "CARGO_PKG_",
+        "CARGO_PROFILE_",
+        "CARGO_TARGET_",
+        "RUSTC",
+        "RUSTDOC",
+    ];
+    const NAMES: [&str; 6] =
+        ["CARGO", "CARGO_ENCODED_RUSTFLAGS", "CARGO_MAKEFLAGS", "MAKEFLAGS", "RUSTFLAGS", "RUSTUP_TOOLCHAIN"];
+    NAMES.contains(&name) || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_the_outer_build;
+
+    #[test]
+    fn what_the_network_needs_reaches_the_inner_build() {
+        for name in
+            ["CARGO_HOME", "CARGO_HTTP_CAINFO", "CARGO_NET_OFFLINE", "CARGO_REGISTRIES_X_INDEX", "PATH"]
+        {
+            assert!(!is_of_the_outer_build(name), "{name}");
+        }
+        for name in ["CARGO_TARGET_DIR", "RUSTC_WRAPPER", "RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO"] {
+            assert!(is_of_the_outer_build(name), "{name}");
+        }
+    }
 }

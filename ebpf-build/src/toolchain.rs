@@ -78,10 +78,16 @@ pub fn linker_root() -> PathBuf {
 fn distribution() -> Option<(Vec<String>, Option<PathBuf>)> {
     let present = ["/usr/bin/cargo", "/usr/bin/rustc", "/usr/lib/rustlib/src/rust/library/core"]
         .map(|path| Path::new(path).exists());
-    present
-        .iter()
-        .all(|present| *present)
-        .then(|| (vec!["/usr/bin/cargo".to_owned()], Some("/usr/bin/rustc".into())))
+    // Distributions have older compilers too, whose LLVM is not the linker's.
+    let usable = present.iter().all(|present| *present) && llvm_major("/usr/bin/rustc") == Some(LLVM_MAJOR);
+    usable.then(|| (vec!["/usr/bin/cargo".to_owned()], Some("/usr/bin/rustc".into())))
+}
+
+/// The LLVM inside a compiler.
+fn llvm_major(rustc: &str) -> Option<u32> {
+    let output = Command::new(rustc).arg("-vV").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("LLVM version: "))?.split('.').next()?.parse().ok()
 }
 
 fn nightly() -> Option<(Vec<String>, Option<PathBuf>)> {

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(30 * 60);
 /// What to measure in.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Kernel series to measure in, such as 5.10 or 6.12, or `newest`
+    /// Kernel series to measure in, such as 6.1 or 6.12, or `newest`
     #[arg(long, value_name = "SERIES", default_value_t = KERNEL)]
     kernel: Series,
     /// Fail when a cost is above its limit
@@ -35,17 +35,16 @@ pub(crate) struct Args {
 /// Measures.
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let options = if args.check { vec!["--check".to_owned()] } else { Vec::new() };
+    setup::ensure(&[Need::Toolchain, Need::Qemu])?;
     let kernel = Kernels::default().fetch(&args.kernel)?;
     Ok(ExitCode::from(in_guest(checkout, &kernel, &options)?))
 }
 
 /// Runs the measuring program with `options` and returns its exit status.
 pub(crate) fn in_guest(checkout: &Checkout, kernel: &Kernel, options: &[String]) -> Result<u8> {
-    setup::ensure(&[Need::Toolchain, Need::Qemu])?;
     let empty = ebpf_build::build(checkout.root(), Object::Empty)?;
     let mut files = Overlay::default();
     files.program("usr/bin/portwatch", &dist::build(checkout)?, "PORTWATCH_BIN")?;
-    files.program("usr/bin/loadgen", &packages::test_program(checkout, "loadgen")?, "LOADGEN_BIN")?;
     files.program("empty-hooks.o", &empty, "EMPTY_OBJECT")?;
     let bench = packages::test_program(checkout, "bench").context("build the measuring program")?;
     files.program("guest-bench", &bench, "GUEST_BENCH")?;

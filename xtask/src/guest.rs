@@ -15,7 +15,6 @@ use self::overlay::Overlay;
 use self::qemu::{Boot, End, Machine};
 use crate::checkout::Checkout;
 use crate::kernels::Kernel;
-use crate::setup::{self, Need};
 
 mod accelerator;
 mod archive;
@@ -97,7 +96,6 @@ impl std::error::Error for DidNotBoot {}
 
 /// Boots `kernel` and runs `job` in it.
 pub(crate) fn run(checkout: &Checkout, kernel: &Kernel, job: Job) -> Result<Outcome> {
-    setup::ensure(&[Need::Qemu])?;
     let folder = checkout.target().join("vm");
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let root = root::archive()?;

@@ -3,6 +3,8 @@
 //! In: a series such as 6.1. Out: a kernel image in the cache, fetched when no kernel of that series is there.
 //! The flavour made for virtual machines boots fastest and has what the hooks need built in.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +17,10 @@ use ebpf_build::cache_dir;
 use crate::apt::{self, Apt};
 use crate::process;
 
-const SUITES: [&str; 4] = ["bullseye", "bookworm", "trixie", "trixie-backports"];
+/// In the order in which they are asked: most kernels that tests want are in the first two.
+const SUITES: [&str; 4] = ["bookworm", "trixie-backports", "trixie", "bullseye"];
+/// Where the newest is.
+const NEWEST_SUITE: &str = "trixie-backports";
 const PACKAGE_PATTERN: &str = "^linux-(image|binary)-[0-9].*-cloud-amd64$";
 /// Since about 6.19 the image is in a package apart from the modules; `linux-image-…` then only names both.
 const PACKAGE_PREFIXES: [&str; 2] = ["linux-binary-", "linux-image-"];
@@ -74,10 +79,10 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
 }
 
-/// The source of kernels; asks the archive at most once.
+/// The source of kernels; asks for each suite of the archive at most once.
 #[derive(Debug, Default)]
 pub(crate) struct Kernels {
-    apt: Option<Apt>,
+    suites: BTreeMap<&'static str, Apt>,
 }
 
 impl Kernels {
@@ -97,22 +102,34 @@ impl Kernels {
 
     fn download(&mut self, series: &Series) -> Result<PathBuf> {
         eprintln!("xtask: fetching linux {series}");
-        let apt = match self.apt.take() {
-            Some(apt) => apt,
-            None => Apt::open("kernels", &SUITES)?,
-        };
-        let apt = self.apt.insert(apt);
-        let names = apt.names(PACKAGE_PATTERN)?;
-        let Some(package) = newest_package(&names, series) else {
-            bail!("there is no package of it\nhint: there are {}", series_of(&names));
-        };
-        let folder = cache_dir().join("kernels").join(apt.version(package)?);
-        let image = folder.join("vmlinuz");
-        if !image.exists() {
-            unpack(apt, package, &folder, &image)?;
+        let mut seen = Vec::new();
+        for suite in SUITES.iter().filter(|suite| *series != Series::Newest || **suite == NEWEST_SUITE) {
+            let apt = self.suite(suite)?;
+            let names = apt.names(PACKAGE_PATTERN)?;
+            if let Some(package) = newest_package(&names, series) {
+                return image_of(apt, package);
+            }
+            seen.extend(names);
         }
-        Ok(image)
+        bail!("there is no package of it\nhint: there are {}", series_of(&seen))
     }
+
+    fn suite(&mut self, suite: &'static str) -> Result<&Apt> {
+        Ok(match self.suites.entry(suite) {
+            Entry::Occupied(open) => open.into_mut(),
+            Entry::Vacant(place) => place.insert(Apt::open(&format!("kernels-{suite}"), &[suite])?),
+        })
+    }
+}
+
+/// The image of `package`, fetched unless the cache has it.
+fn image_of(apt: &Apt, package: &str) -> Result<PathBuf> {
+    let folder = cache_dir().join("kernels").join(apt.version(package)?);
+    let image = folder.join("vmlinuz");
+    if !image.exists() {
+        unpack(apt, package, &folder, &image)?;
+    }
+    Ok(image)
 }
 
 fn unpack(apt: &Apt, package: &str, folder: &Path, image: &Path) -> Result<()> {

@@ -13,6 +13,7 @@ use crate::checkout::Checkout;
 use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, Job, Terminal};
 use crate::kernels::{Kernels, Series};
+use crate::setup::{self, Need};
 use crate::{bless, dist};
 
 const STORY: &str = include_str!("../guest/story.sh");
@@ -27,7 +28,7 @@ const SHELL_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Which guest, and what for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Kernel series to boot, such as 5.10 or 6.12, or `newest`
+    /// Kernel series to boot, such as 6.1 or 6.12, or `newest`
     #[arg(long, value_name = "SERIES", default_value = "6.1")]
     kernel: Series,
     /// Leave an interactive shell in the guest instead of the story
@@ -43,6 +44,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let readme = checkout.path("README.md");
     // Before the long part.
     let old_text = if args.bless { Some(bless::read(&readme)?) } else { None };
+    setup::ensure(&[Need::Toolchain, Need::Qemu])?;
     let kernel = Kernels::default().fetch(&args.kernel)?;
     let mut files = Overlay::default();
     files.program("usr/bin/portwatch", &dist::build(checkout)?, "PORTWATCH_BIN")?;
