@@ -80,7 +80,7 @@ fn record(bytes: &[u8]) -> Option<abi::FailureRecord> {
 fn fault(key: &abi::FailureKey) -> Result<Fault, Malformed> {
     let stage = match key.hook {
         abi::HOOK_PORT_SEARCH => Stage::PortSearch,
-        abi::HOOK_TCP_V4_CONNECT | abi::HOOK_TCP_V6_CONNECT => Stage::BeforePortSearch,
+        abi::HOOK_TCP_V4_CONNECT | abi::HOOK_TCP_V6_CONNECT => Stage::OutsidePortSearch,
         _ => return Err(Malformed),
     };
     if key.errno == 0 || key.flags & !(abi::FLAG_HAD_PORT | abi::FLAG_V4_MAPPED) != 0 {

@@ -113,14 +113,14 @@ pub enum Protocol {
     Tcp,
 }
 
-/// How far a connect had come when it failed.
+/// Where in the kernel a connect failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The search for a local port returned the error (`__inet_hash_connect`).
     PortSearch,
-    /// The search was never reached.
-    BeforePortSearch,
-    /// The hook that would tell did not run.
+    /// Something else did: before a port was searched (no route, no source address), or after one was found.
+    OutsidePortSearch,
+    /// The hook that would tell may not have run.
     Unknown,
 }
 
@@ -133,7 +133,7 @@ pub struct Fault {
     pub protocol: Protocol,
     /// Its error.
     pub errno: Errno,
-    /// How far it had come.
+    /// Where it failed.
     pub stage: Stage,
     /// Whether the socket had a local port before a search began.
     pub had_port: bool,
@@ -251,6 +251,9 @@ pub struct End {
     pub suppressed: u64,
     /// Not shown, by reason; reasons without a loss are absent.
     pub lost: Vec<(LossReason, u64)>,
+    /// Runs of the hooks that the kernel skipped, for connects that failed or succeeded; a failure is in no other
+    /// number only if each of its hooks was skipped. None where the kernel does not tell.
+    pub skipped_runs: Option<u64>,
     /// How long was watched.
     pub watched: Duration,
 }

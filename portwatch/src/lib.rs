@@ -1,4 +1,4 @@
-//! portwatch: why a connect() failed, which process asked, and who holds the ports.
+//! portwatch: why a connect() failed, which process asked, and for which destination.
 //!
 //! ARCHITECTURE.md tells which way data flows and what each module must not know; `cargo xtask check` holds the
 //! imports against it.

@@ -12,8 +12,9 @@ pub fn clean(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
             match character {
-                ' '..='~' => shown.push(character),
-                // `escape_debug` knows which characters print.
+                // As itself it would make an escape out of what follows.
+                '\\' => shown.push_str("\\\\"),
+                visible if shows(visible) => shown.push(visible),
                 other => shown.extend(other.escape_debug()),
             }
         }
@@ -23,6 +24,13 @@ pub fn clean(bytes: &[u8]) -> String {
         }
     }
     shown
+}
+
+/// Whether a terminal shows this character, neither acting on it nor hiding it.
+#[must_use]
+pub fn shows(character: char) -> bool {
+    // `escape_debug` knows which characters print; quotes and the backslash it escapes for another reason.
+    matches!(character, ' '..='~') || character.escape_debug().eq([character])
 }
 
 /// A colour, or none where the output shall be plain.
@@ -67,6 +75,7 @@ mod tests {
             ("letters of any script stay", "größe 東京".as_bytes(), "größe 東京"),
             ("escape sequence", b"\x1b[2Jx", "\\u{1b}[2Jx"),
             ("one-byte control sequence introducer", "\u{9b}31m".as_bytes(), "\\u{9b}31m"),
+            ("what looks like an escape", b"\\x1b", "\\\\x1b"),
             ("line break", b"a\nb\r", "a\\nb\\r"),
             ("right-to-left override", "a\u{202e}b".as_bytes(), "a\\u{202e}b"),
             ("zero-width space", "a\u{200b}b".as_bytes(), "a\\u{200b}b"),

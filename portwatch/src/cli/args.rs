@@ -48,8 +48,9 @@ Examples:
   portwatch trace --dest '[2001:db8::/32]:443' one network, one port
   portwatch trace --errno all                  also connects that failed for other reasons
 
-Every IPv4, IPv6 and v4-mapped TCP connect in every network namespace is seen, whichever process makes it. Errors
-that arrive after connect() has returned (refused, timed out, reset) are not.";
+Every TCP connect over IPv4 or IPv6 that the kernel's TCP refuses is seen, of every process, in every network \
+namespace. Errors that arrive after connect() has returned (refused, timed out, reset) and calls that a security \
+module stops before TCP are not.";
 
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct TraceArgs {
@@ -77,9 +78,13 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "TIME", value_parser = filter::duration)]
     pub(super) duration: Option<Duration>,
 
-    /// Stop after so many failures
+    /// Stop after so many failures were shown
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
+
+    /// See the port search through the wrappers around it, as on kernels where it cannot be hooked itself
+    #[arg(long, hide = true)]
+    pub(super) wrappers: bool,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

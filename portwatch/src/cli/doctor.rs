@@ -9,7 +9,7 @@ use super::Outcome;
 use super::output::Output;
 use crate::event::Filter;
 use crate::kernel::preflight::{Confinement, type_information};
-use crate::kernel::{Hook, HookState, Tracer, privilege_hint};
+use crate::kernel::{Hook, HookState, PortSearchBy, Refusal, Tracer, privilege_hint};
 use crate::term::{Paint, clean};
 
 /// How a check came out.
@@ -40,7 +40,11 @@ pub(super) fn run(paint: Paint) -> Result<Outcome> {
     checks.extend(hooks);
     say_each_hint_once(&mut checks);
     let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();
+    let gaps = checks.iter().any(|check| check.mark == Mark::Bad);
     text.push_str(match outcome {
+        Outcome::Done if gaps => {
+            "\nThis host can be traced: run `portwatch trace`. What FAILED above is not seen.\n"
+        }
         Outcome::Done => "\nThis host can be traced: run `portwatch trace`.\n",
         Outcome::CannotTrace => {
             "\nThis host cannot be traced as things are; the hints above say what to do.\n"
@@ -123,18 +127,13 @@ fn privileges(confinement: &Confinement) -> Check {
 
 /// Loads and attaches for real, and lets go at once: whether it works is found by trying.
 fn tried() -> (Vec<Check>, Outcome) {
-    match Tracer::attach(&Filter::default()) {
+    match Tracer::attach(&Filter::default(), PortSearchBy::Best) {
         Ok(tracer) => (tracer.hooks().iter().map(hook).collect(), Outcome::Done),
         Err(refused) => {
             let mut checks: Vec<Check> = refused.hooks.iter().map(hook).collect();
-            if checks.is_empty() {
-                let refusal = refused.refusal;
-                checks.push(Check {
-                    mark: Mark::Bad,
-                    what: refusal.attempt,
-                    finding: refusal.finding,
-                    hint: Some(refusal.hint),
-                });
+            let Refusal { attempt, finding, hint } = refused.refusal;
+            if !checks.iter().any(|check| check.hint.as_ref() == Some(&hint)) {
+                checks.push(Check { mark: Mark::Bad, what: attempt, finding, hint: Some(hint) });
             }
             (checks, Outcome::CannotTrace)
         }
@@ -155,7 +154,7 @@ fn untried() -> Vec<Check> {
 
 fn hook(hook: &Hook) -> Check {
     let (mark, finding, hint) = match &hook.state {
-        HookState::Attached(how) => (Mark::Ok, format!("{how}: loaded and attached"), None),
+        HookState::Attached => (Mark::Ok, "fexit: loaded and attached".to_owned(), None),
         HookState::Absent(why) => (Mark::Note, why.clone(), None),
         HookState::Refused(refusal) => (Mark::Bad, refusal.finding.clone(), Some(refusal.hint.clone())),
     };

@@ -7,6 +7,7 @@ mod doctor;
 mod filter;
 mod outcome;
 mod output;
+mod stop;
 mod trace;
 
 pub use outcome::{Outcome, report};
@@ -38,7 +39,8 @@ pub fn run() -> Result<Outcome> {
 fn log_to_stderr(verbose: u8) {
     let mut builder = env_logger::Builder::new();
     match verbose {
-        0 => builder.filter(None, log::LevelFilter::Warn),
+        // What aya warns of (a memory limit that it may not raise) is explained where it becomes an error.
+        0 => builder.filter(None, log::LevelFilter::Warn).filter(Some("aya"), log::LevelFilter::Error),
         1 => builder.filter(None, log::LevelFilter::Warn).filter(Some("portwatch"), log::LevelFilter::Debug),
         _ => builder.filter(None, log::LevelFilter::Trace),
     };

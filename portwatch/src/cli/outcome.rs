@@ -1,6 +1,6 @@
 //! How a command ended, as the shell sees it.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use crate::kernel::Refusal;
@@ -27,6 +27,11 @@ impl From<Outcome> for ExitCode {
     }
 }
 
+/// Says something on stderr. If that refuses there is nobody left to tell.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// Tells the user why a command failed, unless nobody reads its output any more: that ends it quietly.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
@@ -38,9 +43,9 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(refusal) = error.downcast_ref::<Refusal>() {
-        eprintln!("portwatch: cannot trace here: {refusal}");
+        say(&format!("portwatch: cannot trace here: {refusal}"));
         return ExitCode::from(CANNOT_TRACE);
     }
-    eprintln!("portwatch: {error:#}");
+    say(&format!("portwatch: {error:#}"));
     ExitCode::from(FAILED)
 }

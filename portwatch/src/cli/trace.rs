@@ -1,20 +1,19 @@
 //! `portwatch trace`: live, one line per failed connect, a summary at the end.
 
 use std::io::BufWriter;
-use std::pin::Pin;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Outcome;
 use super::args::TraceArgs;
+use super::outcome::say;
 use super::output::Output;
+use super::stop::Stop;
 use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
-use crate::kernel::{HookState, Tracer};
+use crate::kernel::{Hook, HookState, PortSearchBy, Tracer};
 use crate::pipeline;
 use crate::sink::Sink;
 use crate::sink::json::Json;
@@ -32,71 +31,47 @@ pub(super) fn run(args: &TraceArgs, paint: Paint) -> Result<Outcome> {
 
 async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     // Before attaching, so that a signal in between is not lost.
-    let stop = stop(args.duration)?;
+    let mut stop = Stop::new(args.duration)?;
     let filter = Filter {
         tgid: args.pid.map(Tgid),
         comm: args.comm.clone(),
         destination: args.dest,
         errnos: args.errno.clone().unwrap_or_default(),
     };
-    let tracer = Tracer::attach(&filter).map_err(|refused| refused.refusal)?;
-    let ready = ready_line(&tracer);
-    let mut live = Live::new(tracer, Enricher::new("/proc"), filter, Until { stop, count: args.count })?;
-    eprintln!("{ready}");
+    let by = if args.wrappers { PortSearchBy::Wrappers } else { PortSearchBy::Best };
+    let tracer = Tracer::attach(&filter, by).map_err(|refused| refused.refusal)?;
+    warn_of_gaps(tracer.hooks());
+    let ready = ready_line(tracer.hooks());
+    let until = Until { stop: stop.asked(), count: args.count };
+    let mut live = Live::new(tracer, Enricher::new("/proc"), filter, until)?;
+    say(&ready);
     let output = BufWriter::new(Output::new());
     let sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
         Box::new(Text::new(output, paint, TimeZone::system()))
     };
-    pipeline::run(&mut live, &mut [sink]).await
+    let result = pipeline::run(&mut live, &mut [sink]).await;
+    // All is said; how long the kernel takes to let go of the programs is no reason to give up.
+    stop.done();
+    result
 }
 
-/// Resolves at SIGINT, SIGTERM or when the time is over. A second signal, while the end takes its time (an output
-/// that nobody reads), kills as if nobody had caught it.
-fn stop(duration: Option<Duration>) -> Result<Pin<Box<dyn Future<Output = ()>>>> {
-    let catch = |kind: SignalKind| signal(kind).context("catch signals");
-    let (mut interrupt, mut terminate) = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-    let (stopped, stop) = tokio::sync::oneshot::channel();
-    tokio::spawn(async move {
-        either(&mut interrupt, &mut terminate).await;
-        // The command may be at its end already.
-        let _ = stopped.send(());
-        either(&mut interrupt, &mut terminate).await;
-        give_up();
-    });
-    Ok(Box::pin(async move {
-        let time = async {
-            match duration {
-                Some(duration) => tokio::time::sleep(duration).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            _ = stop => {}
-            () = time => {}
-        }
-    }))
-}
-
-async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-    }
-}
-
-#[expect(
-    clippy::exit,
-    reason = "the main thread hangs in a write that nobody reads; programs detach with the process"
-)]
-fn give_up() {
-    eprintln!("portwatch: stopped by a second signal before the output was written");
-    std::process::exit(1);
-}
-
-fn ready_line(tracer: &Tracer) -> String {
-    let attached = tracer.hooks().iter().filter(|hook| matches!(hook.state, HookState::Attached(_)));
-    let functions: Vec<&str> = attached.map(|hook| hook.function).collect();
+fn ready_line(hooks: &[Hook]) -> String {
+    let functions: Vec<&str> =
+        hooks.iter().filter(|hook| hook.is_attached()).map(|hook| hook.function).collect();
     format!("portwatch: ready: watching failed connects by fexit on {}", functions.join(", "))
+}
+
+/// Tracing works, but not all of it.
+fn warn_of_gaps(hooks: &[Hook]) {
+    for hook in hooks.iter().filter(|hook| !hook.required) {
+        match &hook.state {
+            HookState::Attached => {}
+            HookState::Absent(why) => {
+                log::warn!("no hook on {}: {why}; IPv6 is not seen as a whole", hook.function);
+            }
+            HookState::Refused(refusal) => log::warn!("{}; IPv6 is not seen as a whole", refusal.finding),
+        }
+    }
 }

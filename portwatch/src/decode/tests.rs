@@ -90,7 +90,7 @@ fn a_destination_is_what_packets_would_carry() {
             failure(bytes(&record(key(destination, abi::HOOK_TCP_V6_CONNECT, flags), b"x"))).unwrap();
         assert_eq!(decoded.fault.destination.to_string(), shown, "{what}");
         assert_eq!(decoded.fault.v4_mapped, v4_mapped, "{what}");
-        assert_eq!(decoded.fault.stage, Stage::BeforePortSearch, "{what}");
+        assert_eq!(decoded.fault.stage, Stage::OutsidePortSearch, "{what}");
     }
 }
 

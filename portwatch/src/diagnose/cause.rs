@@ -64,8 +64,8 @@ pub fn cause(fault: &Fault) -> Cause {
     match stage {
         Stage::PortSearch if *had_port => Cause::TupleInUse,
         Stage::PortSearch => Cause::RangeExhausted,
-        Stage::BeforePortSearch if destination.is_ipv6() => Cause::NoSourceAddress,
-        Stage::BeforePortSearch | Stage::Unknown => Cause::Unknown,
+        Stage::OutsidePortSearch if destination.is_ipv6() => Cause::NoSourceAddress,
+        Stage::OutsidePortSearch | Stage::Unknown => Cause::Unknown,
     }
 }
 
@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_cause_is_named_only_where_the_kernel_left_no_doubt() {
-        use Stage::{BeforePortSearch, PortSearch, Unknown};
+        use Stage::{OutsidePortSearch, PortSearch, Unknown};
         let cases = [
             ("whole range tried", 99, PortSearch, false, "10.0.0.1:80", Cause::RangeExhausted),
             ("whole range tried, IPv6", 99, PortSearch, false, "[::1]:80", Cause::RangeExhausted),
@@ -85,14 +85,14 @@ mod tests {
             (
                 "IPv6 without an address",
                 99,
-                BeforePortSearch,
+                OutsidePortSearch,
                 false,
                 "[2001:db8::1]:80",
                 Cause::NoSourceAddress,
             ),
-            ("IPv4 has no such way to fail", 99, BeforePortSearch, false, "10.0.0.1:80", Cause::Unknown),
+            ("IPv4 has no such way to fail", 99, OutsidePortSearch, false, "10.0.0.1:80", Cause::Unknown),
             ("the hook that would tell did not run", 99, Unknown, false, "[::1]:80", Cause::Unknown),
-            ("another error", 101, BeforePortSearch, false, "10.0.0.1:80", Cause::Other),
+            ("another error", 101, OutsidePortSearch, false, "10.0.0.1:80", Cause::Other),
             ("another error in the search", 12, PortSearch, false, "10.0.0.1:80", Cause::Other),
         ];
         for (what, errno, stage, had_port, destination, expected) in cases {

@@ -8,16 +8,19 @@ mod process;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use crate::event::{BootNs, Details, Process, Tgid};
 
 /// Processes remembered; when full, all are forgotten and read again.
 const REMEMBERED: usize = 4096;
+/// How long what was read is taken for true: a process may execute another program.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// Looks processes up, and remembers what it found.
 pub struct Enricher {
     proc_root: PathBuf,
-    seen: HashMap<(Tgid, BootNs), Details>,
+    seen: HashMap<(Tgid, BootNs), (Instant, Details)>,
 }
 
 impl Enricher {
@@ -30,19 +33,21 @@ impl Enricher {
     /// Adds what is known about this process.
     pub fn enrich(&mut self, process: &mut Process) {
         let identity = (process.tgid, process.start);
-        if !self.seen.contains_key(&identity) && self.seen.len() >= REMEMBERED {
+        let known = self.seen.get(&identity).filter(|(read, _)| read.elapsed() < FRESH);
+        if let Some((_, details)) = known {
+            process.details = details.clone();
+            return;
+        }
+        if self.seen.len() >= REMEMBERED {
             self.seen.clear();
         }
-        let details = self
-            .seen
-            .entry(identity)
-            .or_insert_with(|| process::read(&self.proc_root, process.tgid, process.start));
-        process.details = details.clone();
+        process.details = process::read(&self.proc_root, process.tgid, process.start);
+        self.seen.insert(identity, (Instant::now(), process.details.clone()));
     }
 
     /// Adds what was found earlier, without looking again.
     pub fn recall(&self, process: &mut Process) {
-        if let Some(details) = self.seen.get(&(process.tgid, process.start)) {
+        if let Some((_, details)) = self.seen.get(&(process.tgid, process.start)) {
             process.details = details.clone();
         }
     }

@@ -1,7 +1,7 @@
 //! One process in /proc.
 
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 
@@ -22,7 +22,12 @@ pub(super) fn read(proc_root: &Path, tgid: Tgid, start: BootNs) -> Details {
     let exe = std::fs::read_link(folder.join("exe")).ok().map(|path| Text(path.into_os_string().into_vec()));
     let cmdline = arguments(&folder.join("cmdline"));
     // Last, so that it vouches for what was read before.
-    let Some(stat) = stat(&folder) else { return Details::Exited };
+    let stat = match stat(&folder) {
+        Ok(stat) => stat,
+        Err(error) if is_gone(&error) => return Details::Exited,
+        // Not ours to see (hidepid), or this process is short of something.
+        Err(_) => return Details::NotRead,
+    };
     let same = stat.start_ticks == start.0 / ns_per_tick();
     // On its way out a process loses its memory first, and with it executable and arguments.
     if same && !(stat.exiting && exe.is_none()) { Details::Read { exe, cmdline } } else { Details::Exited }
@@ -44,8 +49,17 @@ struct Stat {
     exiting: bool,
 }
 
-fn stat(folder: &Path) -> Option<Stat> {
-    let bytes = std::fs::read(folder.join("stat")).ok()?;
+/// The folder is not there, or was not any more when it was read (proc(5)).
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(nix::libc::ESRCH)
+}
+
+fn stat(folder: &Path) -> io::Result<Stat> {
+    let bytes = std::fs::read(folder.join("stat"))?;
+    parse(&bytes).ok_or_else(|| io::ErrorKind::InvalidData.into())
+}
+
+fn parse(bytes: &[u8]) -> Option<Stat> {
     let behind_name = std::str::from_utf8(bytes.rsplit(|byte| *byte == b')').next()?).ok()?;
     let field = |n| behind_name.split_ascii_whitespace().nth(n)?.parse::<u64>().ok();
     Some(Stat { start_ticks: field(START_TIME)?, exiting: field(FLAGS)? & EXITING != 0 })

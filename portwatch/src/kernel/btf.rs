@@ -6,8 +6,10 @@
 use thiserror::Error;
 
 const MAGIC: u16 = 0xeb9f;
-/// Deeper nesting than any kernel structure has; a bound for type loops.
-const MAX_DEPTH: u32 = 32;
+/// More qualifiers than any type has, and more anonymous members than any structure: bounds for type loops, the
+/// second also for the stack.
+const MAX_QUALIFIERS: u32 = 32;
+const MAX_STEPS: u32 = 1000;
 
 /// Kinds of include/uapi/linux/btf.h, those that matter here.
 mod kind {
@@ -94,8 +96,8 @@ impl Btf {
         let mut id = self.find(kind::STRUCT, name).ok_or_else(missing)?;
         let mut bits = 0;
         for step in path.split('.') {
-            let (offset, member) = self.member_of(id, step, 0).ok_or_else(missing)?;
-            bits += offset;
+            let (offset, member) = self.member_of(id, step, &mut { MAX_STEPS }).ok_or_else(missing)?;
+            bits = u32::checked_add(bits, offset).ok_or_else(missing)?;
             id = member;
         }
         let is_array = self.at(self.unqualified(id)).is_some_and(|at| self.kind(at) == kind::ARRAY);
@@ -124,9 +126,10 @@ impl Btf {
     }
 
     /// Bit offset and type of a member, looked for in anonymous members too.
-    fn member_of(&self, id: u32, name: &str, depth: u32) -> Option<(u32, u32)> {
+    fn member_of(&self, id: u32, name: &str, steps: &mut u32) -> Option<(u32, u32)> {
         let at = self.at(self.unqualified(id))?;
-        if !matches!(self.kind(at), kind::STRUCT | kind::UNION) || depth > MAX_DEPTH {
+        *steps = steps.checked_sub(1)?;
+        if !matches!(self.kind(at), kind::STRUCT | kind::UNION) {
             return None;
         }
         let info = self.word(at + 4);
@@ -138,7 +141,7 @@ impl Btf {
             match self.string(self.word(member))? {
                 found if found == name => Some((offset, member_type)),
                 "" => {
-                    let (inner, inner_type) = self.member_of(member_type, name, depth + 1)?;
+                    let (inner, inner_type) = self.member_of(member_type, name, steps)?;
                     Some((offset.checked_add(inner)?, inner_type))
                 }
                 _ => None,
@@ -148,7 +151,7 @@ impl Btf {
 
     /// The type behind typedefs and qualifiers.
     fn unqualified(&self, mut id: u32) -> u32 {
-        for _ in 0..MAX_DEPTH {
+        for _ in 0..MAX_QUALIFIERS {
             let Some(at) = self.at(id) else { break };
             match self.kind(at) {
                 kind::TYPEDEF | kind::VOLATILE | kind::CONST | kind::RESTRICT | kind::TYPE_TAG => {
@@ -198,4 +201,4 @@ fn trailer(info: u32) -> Result<usize, BtfError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

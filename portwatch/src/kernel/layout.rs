@@ -12,6 +12,7 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
     let range = btf.member("net", "ipv4.ip_local_ports.range")?;
     Ok(Layout {
         sock_family: sock("skc_family")?,
+        sock_protocol: btf.member("sock", "sk_protocol")?.offset,
         sock_destination_v4: sock("skc_daddr")?,
         sock_source_v4: sock("skc_rcv_saddr")?,
         sock_destination_v6: sock("skc_v6_daddr")?,
@@ -25,5 +26,6 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         task_group_leader: task("group_leader")?,
         task_start_boot_ns: task("start_boottime")?,
         task_comm: task("comm")?,
+        reserved: 0,
     })
 }

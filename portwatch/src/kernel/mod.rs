@@ -3,6 +3,7 @@
 //! In: what to report. Out: attached programs, bytes of the ring, entries of the maps, and reasons where this host
 //! refuses. Must not know: what the bytes mean, who shows them, the command line.
 
+mod attach;
 mod btf;
 mod filter;
 mod layout;
@@ -14,7 +15,8 @@ mod tracer;
 
 pub mod preflight;
 
+pub use attach::{Hook, HookState, Refused};
 pub use refusal::{Refusal, privilege_hint};
 pub use ring::{Queue, Ring};
 pub use tables::Tables;
-pub use tracer::{Hook, HookState, Refused, Tracer};
+pub use tracer::{PortSearchBy, Tracer};

@@ -7,6 +7,9 @@ use caps::{CapSet, Capability};
 use super::btf::Btf;
 use super::plan;
 
+/// Type information of the running kernel.
+pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
 /// What may stand between this process and the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confinement {
@@ -76,12 +79,16 @@ pub struct TypeInformation {
 /// # Errors
 /// A sentence about what is missing.
 pub fn type_information() -> Result<TypeInformation, String> {
-    let path = "/sys/kernel/btf/vmlinux";
+    let path = VMLINUX;
     let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
     let size_bytes = bytes.len();
     let btf = Btf::parse(bytes).map_err(|error| format!("{path}: {error}"))?;
-    let functions =
-        plan::plan(&btf).into_iter().map(|planned| (planned.function, planned.program.err())).collect();
+    let plan = plan::plan(&btf);
+    let fits =
+        |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.required);
+    let port_search = plan.port_search.iter().find(fits).or(plan.port_search.first());
+    let planned = port_search.into_iter().flatten().chain(&plan.connect);
+    let functions = planned.map(|planned| (planned.function, planned.program.clone().err())).collect();
     Ok(TypeInformation { size_bytes, functions })
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
-use nix::libc::{EACCES, EPERM};
+use nix::libc::{E2BIG, EACCES, EBUSY, EINVAL, EPERM};
 use thiserror::Error;
 
 use super::preflight::Confinement;
@@ -33,7 +33,7 @@ impl Refusal {
     }
 }
 
-const DOCTOR: &str = "`portwatch doctor` lists what this host offers";
+const REPORT: &str = "please report this with the output of `portwatch doctor` and `uname -r`";
 
 /// Why the maps could not be made.
 pub(super) fn of_object(error: &EbpfError) -> Refusal {
@@ -41,7 +41,7 @@ pub(super) fn of_object(error: &EbpfError) -> Refusal {
     match error {
         EbpfError::MapError(MapError::CreateError { io_error, .. }) => of_errno(attempt, io_error),
         EbpfError::BtfError(error) => no_btf(&error.to_string()),
-        other => Refusal::new(attempt, chain(other), DOCTOR),
+        other => Refusal::new(attempt, chain(other), REPORT),
     }
 }
 
@@ -54,13 +54,18 @@ pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
             log::debug!("verifier log for {function}:\n{verifier_log}");
             let verdict = digest(&verifier_log.to_string());
             match (io_error.raw_os_error(), verdict) {
+                (_, Some(verdict)) if verdict.contains("invalid func unknown") => Refusal::new(
+                    attempt,
+                    format!("this kernel lacks a function that the program calls ({verdict})"),
+                    "needs Linux 5.11 or newer",
+                ),
                 (Some(EPERM), None) => of_errno(&attempt, io_error),
                 (_, Some(verdict)) => Refusal::new(
                     attempt,
                     format!("this kernel's verifier refused the program ({io_error}): {verdict}"),
                     "please report this with the output of `portwatch trace -vv`",
                 ),
-                (_, None) => Refusal::new(attempt, io_error.to_string(), DOCTOR),
+                (_, None) => Refusal::new(attempt, io_error.to_string(), REPORT),
             }
         }
         ProgramError::SyscallError(error) if error.io_error.raw_os_error() == Some(ENOTSUPP) => Refusal::new(
@@ -69,7 +74,7 @@ pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
             "arm64 can from Linux 6.4; other architectures need CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS",
         ),
         ProgramError::SyscallError(error) => of_errno(&attempt, &error.io_error),
-        other => Refusal::new(attempt, chain(other), DOCTOR),
+        other => Refusal::new(attempt, chain(other), REPORT),
     }
 }
 
@@ -85,11 +90,32 @@ pub(super) fn no_btf(detail: &str) -> Refusal {
     )
 }
 
+/// Why this kernel's structures cannot be read.
+pub(super) fn unknown_structures(detail: &str) -> Refusal {
+    Refusal::new(
+        "find the members of kernel structures that the programs read",
+        detail,
+        "this version does not know this kernel; please report it with the output of `uname -r`",
+    )
+}
+
 /// An errno without further words from the kernel.
 fn of_errno(attempt: &str, error: &io::Error) -> Refusal {
     let denied = matches!(error.raw_os_error(), Some(EPERM | EACCES));
     if !denied {
-        return Refusal::new(attempt, error.to_string(), DOCTOR);
+        let hint = match error.raw_os_error() {
+            Some(EBUSY) => {
+                "the function is being patched live, or another tool holds it: try again without it"
+            }
+            Some(E2BIG) => {
+                "too many programs are attached to the function already: `bpftool link` lists them"
+            }
+            Some(EINVAL) => {
+                "this kernel cannot attach fexit programs: it needs CONFIG_FUNCTION_TRACER and the BPF JIT"
+            }
+            _ => REPORT,
+        };
+        return Refusal::new(attempt, error.to_string(), hint);
     }
     let confinement = Confinement::of_this_process();
     let missing = confinement.missing_capabilities();

@@ -1,11 +1,11 @@
-//! The one task that reads the ring.
+//! The one task that reads the ring, and the queue behind it.
 //!
-//! In: the ring. Out: batches of its records in a bounded queue. Whatever the reader of that queue does, this task
-//! goes on: what does not fit is counted.
+//! In: the ring. Out: batches of its records. Whatever the reader of the queue does, the task goes on: what does not
+//! fit is counted.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
@@ -14,13 +14,14 @@ use log::Log;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
 
 /// Records taken from the ring before the task lets others run.
 const BATCH_RECORDS: usize = 512;
-/// Batches that wait for the reader.
-const QUEUE_BATCHES: usize = 256;
+/// Records that wait for the reader: a minute of 500 failures a second, about 6 MiB.
+const QUEUE_RECORDS: usize = 32 * 1024;
 
-/// The ring, not read yet.
+/// The ring, read by nobody at the moment.
 pub struct Ring {
     ring: RingBuf<MapData>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
@@ -28,16 +29,25 @@ pub struct Ring {
 
 /// The reader's end.
 pub struct Queue {
-    batches: mpsc::Receiver<Vec<Bytes>>,
-    refused: Arc<AtomicU64>,
+    batches: mpsc::UnboundedReceiver<Vec<Bytes>>,
+    shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<io::Result<Ring>>,
+}
+
+#[derive(Default)]
+struct Shared {
+    /// Records in the queue.
+    waiting: AtomicUsize,
+    /// Records that did not fit, since the start.
+    refused: AtomicU64,
 }
 
 struct Task {
     fd: AsyncFd<RingBuf<MapData>>,
     logger: Option<EbpfLogger<&'static dyn Log>>,
-    batches: mpsc::Sender<Vec<Bytes>>,
-    refused: Arc<AtomicU64>,
+    batches: mpsc::UnboundedSender<Vec<Bytes>>,
+    shared: Arc<Shared>,
 }
 
 impl Ring {
@@ -54,41 +64,57 @@ impl Ring {
         // while it is registered.
         let fd = unsafe { AsyncFd::register_with_interest(self.ring, Interest::READABLE) }
             .map_err(|error| error.into_parts().1)?;
-        let (sender, batches) = mpsc::channel(QUEUE_BATCHES);
+        let (sender, batches) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
-        let refused = Arc::new(AtomicU64::new(0));
-        let task = Task { fd, logger: self.logger, batches: sender, refused: Arc::clone(&refused) };
-        tokio::spawn(task.run(stopped));
-        Ok(Queue { batches, refused, stop: Some(stop) })
+        let shared = Arc::new(Shared::default());
+        let task = Task { fd, logger: self.logger, batches: sender, shared: Arc::clone(&shared) };
+        let task = tokio::spawn(task.run(stopped));
+        Ok(Queue { batches, shared, stop: Some(stop), task })
+    }
+
+    /// Records that are there now, at most [`BATCH_RECORDS`].
+    pub fn take(&mut self) -> Vec<Bytes> {
+        flush(self.logger.as_mut());
+        take(&mut self.ring)
     }
 }
 
 impl Queue {
-    /// The next records; none once the task has been stopped and all is read.
+    /// The next records; none once the task has ended and all that it took is read.
     pub async fn next(&mut self) -> Option<Vec<Bytes>> {
-        self.batches.recv().await
+        let records = self.batches.recv().await?;
+        self.shared.waiting.fetch_sub(records.len(), Ordering::Relaxed);
+        Some(records)
     }
 
     /// Records that did not fit, since the start.
     #[must_use]
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// Asks the task to read the rest of the ring and end.
+    /// Asks the task to end; what it has taken stays in the queue.
     pub fn stop(&mut self) {
         // The task may have ended by itself; then there is nothing to ask.
         let _ = self.stop.take().map(|stop| stop.send(()));
     }
+
+    /// The ring, once the task has ended, for whoever wants what is still in it.
+    ///
+    /// # Errors
+    /// Why the task ended, if nobody asked it to.
+    pub async fn into_ring(&mut self) -> io::Result<Ring> {
+        (&mut self.task).await.map_err(io::Error::other)?
+    }
 }
 
 impl Task {
-    async fn run(mut self, mut stopped: oneshot::Receiver<()>) {
+    async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> io::Result<Ring> {
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
                 ready = self.fd.readable_mut() => {
-                    let Ok(mut ready) = ready else { break };
+                    let mut ready = ready?;
                     let records = take(ready.get_inner_mut());
                     // The descriptor is edge-triggered: only an empty ring may clear its readiness.
                     if records.len() < BATCH_RECORDS {
@@ -98,38 +124,28 @@ impl Task {
                     tokio::task::yield_now().await;
                 }
             }
-            self.flush_log();
+            flush(self.logger.as_mut());
         }
-        self.drain().await;
+        Ok(Ring { ring: self.fd.into_inner(), logger: self.logger })
     }
 
     /// Hands records over, or counts them.
     fn offer(&self, records: Vec<Bytes>) {
-        let count = records.len() as u64;
-        if count > 0 && self.batches.try_send(records).is_err() {
-            self.refused.fetch_add(count, Ordering::Relaxed);
+        let count = records.len();
+        if count == 0 {
+            return;
+        }
+        let fits = self.shared.waiting.fetch_add(count, Ordering::Relaxed) + count <= QUEUE_RECORDS;
+        if !fits || self.batches.send(records).is_err() {
+            self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
+            self.shared.refused.fetch_add(count as u64, Ordering::Relaxed);
         }
     }
+}
 
-    /// The rest. The programs are silent by now, so waiting for room loses nothing.
-    async fn drain(&mut self) {
-        loop {
-            let records = take(self.fd.get_mut());
-            let count = records.len() as u64;
-            if count == 0 {
-                break;
-            }
-            if self.batches.send(records).await.is_err() {
-                self.refused.fetch_add(count, Ordering::Relaxed);
-            }
-        }
-        self.flush_log();
-    }
-
-    fn flush_log(&mut self) {
-        if let Some(logger) = &mut self.logger {
-            logger.flush();
-        }
+fn flush(logger: Option<&mut EbpfLogger<&'static dyn Log>>) {
+    if let Some(logger) = logger {
+        logger.flush();
     }
 }
 

@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
+use serde::Serialize as _;
+use serde_json::ser::{Formatter, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::Sink;
@@ -16,6 +18,7 @@ use crate::event::{
     Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, Process, Protocol, Row,
     Stage, Start, Summary, Text,
 };
+use crate::term::shows;
 
 /// Readers depend on it; a change of meaning is a new number.
 const SCHEMA: u32 = 1;
@@ -45,12 +48,29 @@ impl<W: Write> Sink for Json<W> {
             Item::Summary(summary) => summary_line(summary, self.clock),
             Item::End(end) => end_line(end),
         };
-        serde_json::to_writer(&mut self.output, &line)?;
+        line.serialize(&mut Serializer::with_formatter(&mut self.output, Visible))?;
         self.output.write_all(b"\n")
     }
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
+    }
+}
+
+/// Writes characters that a terminal acts on, or that do not show, as escapes: the value is the same.
+struct Visible;
+
+impl Formatter for Visible {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        let mut shown = 0;
+        for (at, character) in fragment.char_indices().filter(|(_, character)| !shows(*character)) {
+            writer.write_all(&fragment.as_bytes()[shown..at])?;
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                write!(writer, "\\u{unit:04x}")?;
+            }
+            shown = at + character.len_utf8();
+        }
+        writer.write_all(&fragment.as_bytes()[shown..])
     }
 }
 
@@ -123,7 +143,7 @@ fn fault_fields(fault: &Fault) -> Map<String, Value> {
         "cause": cause(fault).name(),
         "stage": match fault.stage {
             Stage::PortSearch => "port_search",
-            Stage::BeforePortSearch => "before_port_search",
+            Stage::OutsidePortSearch => "outside_port_search",
             Stage::Unknown => "unknown",
         },
         "had_port": fault.had_port,
@@ -181,6 +201,9 @@ fn summary_line(summary: &Summary, clock: Clock) -> Value {
 fn summary_row(row: &Row, clock: Clock) -> Value {
     let mut fields = object(json!({ "process": process(&row.process), "netns": row.netns.0 }));
     fields.extend(fault_fields(&row.fault));
+    if row.fault.v4_mapped {
+        fields.insert("v4_mapped".to_owned(), json!(true));
+    }
     fields.extend(object(json!({
         "destination": endpoint(row.fault.destination),
         "count": row.count,
@@ -191,14 +214,18 @@ fn summary_row(row: &Row, clock: Clock) -> Value {
 }
 
 fn end_line(end: &End) -> Value {
-    json!({
+    let mut line = object(json!({
         "type": "end",
         "failures": end.failures,
         "delivered": end.delivered,
         "suppressed": end.suppressed,
         "lost": end.lost.iter().map(|(why, count)| (reason(*why).to_owned(), json!(count))).collect::<Map<_, _>>(),
-        "watched_ns": u64::try_from(end.watched.as_nanos()).unwrap_or(u64::MAX),
-    })
+    }));
+    if let Some(runs) = end.skipped_runs {
+        line.insert("skipped_runs".to_owned(), json!(runs));
+    }
+    line.insert("watched_ns".to_owned(), json!(u64::try_from(end.watched.as_nanos()).unwrap_or(u64::MAX)));
+    Value::Object(line)
 }
 
 fn reason(reason: LossReason) -> &'static str {
@@ -244,3 +271,6 @@ fn object(value: Value) -> Map<String, Value> {
         _ => Map::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

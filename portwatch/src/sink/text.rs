@@ -2,9 +2,11 @@
 //!
 //! In: items. Out: aligned columns; strings of processes escaped.
 
+mod columns;
 mod summary;
 
 use std::io::{self, Write};
+use std::net::SocketAddr;
 
 use jiff::tz::TimeZone;
 
@@ -13,6 +15,10 @@ use crate::clock::Clock;
 use crate::diagnose::cause;
 use crate::event::{BootNs, Details, Failure, Item, LossReason, Lost, PortRange, Start};
 use crate::term::{Paint, clean};
+use columns::{Align, Columns};
+
+const HEADING: [&str; 10] =
+    ["TIME", "PID", "COMM", "ERRNO", "SOURCE", "DESTINATION", "PORT RANGE", "CAUSE", "NETNS", "EXE"];
 
 /// Writes lines.
 pub struct Text<W: Write> {
@@ -20,6 +26,7 @@ pub struct Text<W: Write> {
     paint: Paint,
     zone: TimeZone,
     clock: Clock,
+    columns: Columns<10>,
     heading_written: bool,
     summary: Option<String>,
 }
@@ -27,7 +34,11 @@ pub struct Text<W: Write> {
 impl<W: Write> Text<W> {
     /// Writes to `output`, times of day in `zone`.
     pub fn new(output: W, paint: Paint, zone: TimeZone) -> Self {
-        Self { output, paint, zone, clock: Clock::default(), heading_written: false, summary: None }
+        let left = |width| (Align::Left, width);
+        // The usual: an IPv4 address with a port is 21 characters at most, an IPv6 one up to 47.
+        let columns = Columns::new([12, 7, 15, 13, 15, 21, 11, 17, 10, 0].map(left));
+        let (clock, heading_written, summary) = (Clock::default(), false, None);
+        Self { output, paint, zone, clock, columns, heading_written, summary }
     }
 
     fn start(&mut self, start: &Start) {
@@ -35,16 +46,6 @@ impl<W: Write> Text<W> {
     }
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
-        if !self.heading_written {
-            self.heading_written = true;
-            let zone = self.clock.at(failure.at).to_zoned(self.zone.clone()).strftime("%Z").to_string();
-            let heading = columns(
-                &format!("TIME ({zone})"),
-                ["PID", "COMM", "ERRNO", "DESTINATION", "PORT RANGE", "CAUSE", "NETNS", "EXE"]
-                    .map(str::to_owned),
-            );
-            writeln!(self.output, "{}", self.paint.faint(&heading))?;
-        }
         let fault = &failure.fault;
         let PortRange { low, high } = failure.port_range;
         let exe = match &failure.process.details {
@@ -52,19 +53,28 @@ impl<W: Write> Text<W> {
             Details::Read { exe: None, .. } | Details::NotRead => "-".to_owned(),
             Details::Exited => "(exited)".to_owned(),
         };
-        let line = columns(
-            &self.time_of_day(failure.at),
-            [
-                failure.process.tgid.0.to_string(),
-                clean(&failure.process.comm.0),
-                fault.errno.name(),
-                fault.destination.to_string(),
-                format!("{low}-{high}"),
-                cause(fault).name().to_owned(),
-                failure.netns.0.to_string(),
-                exe,
-            ],
-        );
+        let cells = [
+            self.time_of_day(failure.at),
+            failure.process.tgid.0.to_string(),
+            clean(&failure.process.comm.0),
+            fault.errno.name(),
+            source(failure.source),
+            fault.destination.to_string(),
+            format!("{low}-{high}"),
+            cause(fault).name().to_owned(),
+            failure.netns.0.to_string(),
+            exe,
+        ];
+        self.columns.fit(&cells);
+        if !self.heading_written {
+            self.heading_written = true;
+            let zone = self.clock.at(failure.at).to_zoned(self.zone.clone()).strftime("%Z").to_string();
+            let mut heading = HEADING.map(str::to_owned);
+            heading[0] = format!("TIME ({zone})");
+            let heading = self.columns.line(&heading);
+            writeln!(self.output, "{}", self.paint.faint(&heading))?;
+        }
+        let line = self.columns.line(&cells);
         writeln!(self.output, "{line}")
     }
 
@@ -118,12 +128,13 @@ fn reason_words(reason: LossReason) -> &'static str {
     }
 }
 
-/// One line; every column but the last is padded.
-fn columns(time: &str, cells: [String; 8]) -> String {
-    let [pid, comm, errno, destination, range, cause, netns, exe] = cells;
-    format!(
-        "{time:<12}  {pid:<7}  {comm:<15}  {errno:<13}  {destination:<21}  {range:<11}  {cause:<17}  {netns:<10}  {exe}"
-    )
+/// Address, and port where the socket had one; `-` where it had, or is known to have had, neither.
+fn source(source: SocketAddr) -> String {
+    match (source.ip().is_unspecified(), source.port()) {
+        (true, 0) => "-".to_owned(),
+        (false, 0) => source.ip().to_string(),
+        _ => source.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Items from the running kernel.
 //!
 //! Order: the start; failures as they happen, with losses told as they are noticed; after the stop the programs fall
-//! silent, the ring is read to its end, and summary and end follow from the kernel's exact counts.
+//! silent, queue and ring are read to their ends, and summary and end follow from the kernel's exact counts.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use super::Source;
 use crate::decode;
 use crate::enrich::Enricher;
 use crate::event::{BootNs, End, Fault, Filter, Item, Row, Stage, Start, Summary, Text};
-use crate::kernel::{HookState, Queue, Refusal, Tracer};
+use crate::kernel::{HookState, Queue, Refusal, Ring, Tracer};
 use ledger::Ledger;
 
 mod ledger;
@@ -32,7 +32,7 @@ const STRAGGLER_ROUNDS: u32 = 20;
 pub struct Until {
     /// Resolves when watching shall end.
     pub stop: Pin<Box<dyn Future<Output = ()>>>,
-    /// After so many failures.
+    /// After so many failures have been shown.
     pub count: Option<u64>,
 }
 
@@ -45,15 +45,20 @@ pub struct Live {
     ticks: Interval,
     began: Instant,
     ledger: Ledger,
+    table_full_told: bool,
+    /// Whether the kernel may have skipped a port-search hook before the last of `records` was taken.
+    search_missed: bool,
     records: VecDeque<Bytes>,
     items: VecDeque<Item>,
     phase: Phase,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Watching,
+    /// Programs are silent; the ring's task ends, and what it took is shown.
     Draining,
+    /// The ring is read here, until the books agree or these rounds are used up.
+    Settling(Box<Ring>, u32),
     Ended,
 }
 
@@ -75,6 +80,8 @@ impl Live {
             ticks,
             began: Instant::now(),
             ledger: Ledger::new(start.at),
+            table_full_told: false,
+            search_missed: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
             phase: Phase::Watching,
@@ -83,12 +90,19 @@ impl Live {
 
     /// Silences the programs, and lets the ring's task finish.
     fn stop(&mut self) -> Result<()> {
-        if self.phase == Phase::Watching {
+        if matches!(self.phase, Phase::Watching) {
             self.phase = Phase::Draining;
             self.tracer.stop().context("stop the programs")?;
             self.queue.stop();
         }
         Ok(())
+    }
+
+    /// Keeps records for [`Self::take_record`]. Asked after they were taken, the kernel's count of skipped runs
+    /// covers all that happened before them.
+    fn keep(&mut self, records: Vec<Bytes>) {
+        self.search_missed = self.search_missed || self.tracer.port_search_missed();
+        self.records.extend(records);
     }
 
     /// The next record's failure, if it is one and wanted.
@@ -113,11 +127,10 @@ impl Live {
         Ok(None)
     }
 
-    /// "The port search was never reached" holds only if its hook would have told.
+    /// "The port search did not fail" holds only if its hook would have told.
     fn doubted(&self, mut fault: Fault) -> Fault {
-        if fault.stage == Stage::BeforePortSearch
-            && (!self.tracer.sees_port_search() || self.tracer.port_search_missed())
-        {
+        let watched = self.tracer.sees_port_search(fault.destination.is_ipv6() && !fault.v4_mapped);
+        if fault.stage == Stage::OutsidePortSearch && (!watched || self.search_missed) {
             fault.stage = Stage::Unknown;
         }
         fault
@@ -125,26 +138,43 @@ impl Live {
 
     /// Losses since the last look.
     fn look_for_losses(&mut self) -> Result<()> {
-        let ring_full = self.tracer.tables().ring_full().context("read the counter of refused records")?;
-        self.ledger.ring_full = ring_full;
+        let tables = self.tracer.tables();
+        self.ledger.ring_full = tables.ring_full().context("read the counter of refused records")?;
         self.ledger.queue_full = self.queue.refused();
+        if !self.table_full_told && tables.counts_full().context("read the counter of refused keys")? > 0 {
+            self.table_full_told = true;
+            log::warn!(
+                "the table of processes and destinations is full: the summary counts new ones as `other`"
+            );
+        }
         let lost = self.ledger.news(now());
         self.items.extend(lost.into_iter().map(Item::Lost));
         Ok(())
     }
 
-    /// Summary and end, once programs and ring are silent.
-    async fn close(&mut self) -> Result<()> {
-        self.phase = Phase::Ended;
-        let mut summary = self.summary()?;
-        for _ in 0..STRAGGLER_ROUNDS {
-            self.look_for_losses()?;
-            if self.ledger.accounted() >= total(&summary) {
-                break;
-            }
-            sleep(STRAGGLER_WAIT).await;
-            summary = self.summary()?;
+    /// One round of waiting for programs that were running at the stop.
+    async fn settle(&mut self, mut ring: Box<Ring>, rounds: u32) -> Result<()> {
+        let records = ring.take();
+        if !records.is_empty() {
+            self.keep(records);
+            self.phase = Phase::Settling(ring, rounds);
+            return Ok(());
         }
+        // Losses first: whatever finishes in between is then counted, and not yet accounted for.
+        self.look_for_losses()?;
+        let summary = self.summary()?;
+        if self.ledger.accounted() >= total(&summary) || rounds == 0 {
+            self.close(summary);
+            return Ok(());
+        }
+        sleep(STRAGGLER_WAIT).await;
+        self.phase = Phase::Settling(ring, rounds - 1);
+        Ok(())
+    }
+
+    /// Summary and end.
+    fn close(&mut self, summary: Summary) {
+        self.phase = Phase::Ended;
         self.ledger.unaccounted = total(&summary).saturating_sub(self.ledger.accounted());
         let lost = self.ledger.news(now());
         self.items.extend(lost.into_iter().map(Item::Lost));
@@ -153,24 +183,29 @@ impl Live {
             delivered: self.ledger.delivered,
             suppressed: self.ledger.suppressed,
             lost: self.ledger.lost(),
+            skipped_runs: self.tracer.skipped_runs(),
             watched: self.began.elapsed(),
         };
         self.items.extend([Item::Summary(summary), Item::End(end)]);
-        Ok(())
     }
 
-    fn summary(&self) -> Result<Summary> {
+    fn summary(&mut self) -> Result<Summary> {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
+        let mut other = tables.counts_full().context("read the counter of refused keys")?;
+        self.search_missed = self.search_missed || self.tracer.port_search_missed();
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {
-            let mut row = decode::row(&key, &value)?;
+            let Ok(mut row) = decode::row(&key, &value) else {
+                other += value.count;
+                continue;
+            };
             row.fault = self.doubted(row.fault);
             self.enricher.recall(&mut row.process);
             rows.push(row);
         }
         rows.sort_by(|a: &Row, b: &Row| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
-        Ok(Summary { rows, other: tables.counts_full().context("read the counter of refused keys")? })
+        Ok(Summary { rows, other })
     }
 }
 
@@ -183,20 +218,31 @@ impl Source for Live {
             if let Some(failure) = self.take_record()? {
                 return Ok(Some(failure));
             }
-            match self.phase {
+            match std::mem::replace(&mut self.phase, Phase::Ended) {
                 Phase::Ended => return Ok(None),
-                Phase::Draining => match self.queue.next().await {
-                    Some(records) => self.records.extend(records),
-                    None => self.close().await?,
-                },
-                Phase::Watching => tokio::select! {
-                    records = self.queue.next() => match records {
-                        Some(records) => self.records.extend(records),
-                        None => self.stop()?,
-                    },
-                    _ = self.ticks.tick() => self.look_for_losses()?,
-                    () = &mut self.until.stop => self.stop()?,
-                },
+                Phase::Settling(ring, rounds) => self.settle(ring, rounds).await?,
+                Phase::Draining => {
+                    self.phase = Phase::Draining;
+                    match self.queue.next().await {
+                        Some(records) => self.keep(records),
+                        None => {
+                            let ring = self.queue.into_ring().await.context("read the ring of events")?;
+                            self.phase = Phase::Settling(Box::new(ring), STRAGGLER_ROUNDS);
+                        }
+                    }
+                }
+                Phase::Watching => {
+                    self.phase = Phase::Watching;
+                    tokio::select! {
+                        records = self.queue.next() => match records {
+                            Some(records) => self.keep(records),
+                            // The task ended by itself; the phases that follow tell why.
+                            None => self.stop()?,
+                        },
+                        _ = self.ticks.tick() => self.look_for_losses()?,
+                        () = &mut self.until.stop => self.stop()?,
+                    }
+                }
             }
         }
     }
@@ -216,7 +262,7 @@ fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
     let names = nix::sys::utsname::uname().context("ask for the kernel's name")?;
     let hooks = tracer.hooks().iter().map(|hook| {
         let how = match &hook.state {
-            HookState::Attached(how) => how.clone(),
+            HookState::Attached => "fexit".to_owned(),
             HookState::Absent(why) => format!("absent: {why}"),
             HookState::Refused(Refusal { finding, .. }) => format!("refused: {finding}"),
         };

@@ -3,14 +3,16 @@
 use super::{Btf, BtfError, Member, kind};
 
 /// Builds BTF from types given as words and a table of names.
-struct Builder {
+pub(in crate::kernel) struct Builder {
     types: Vec<u8>,
     strings: Vec<u8>,
+    /// Types added by [`Builder::function`].
+    count: u32,
 }
 
 impl Builder {
-    fn new() -> Self {
-        Self { types: Vec::new(), strings: vec![0] }
+    pub(in crate::kernel) fn new() -> Self {
+        Self { types: Vec::new(), strings: vec![0], count: 0 }
     }
 
     fn name(&mut self, name: &str) -> u32 {
@@ -34,7 +36,17 @@ impl Builder {
         self.add(name, kind, members.len(), 0, &trailer);
     }
 
-    fn bytes(self) -> Vec<u8> {
+    /// A function whose arguments have these names; adds its prototype too.
+    pub(in crate::kernel) fn function(&mut self, name: &str, arguments: &[&str]) {
+        let words: Vec<u32> = arguments.iter().flat_map(|argument| [self.name(argument), 0]).collect();
+        self.add("", kind::FUNC_PROTO, arguments.len(), 0, &words);
+        self.count += 1;
+        let prototype = self.count;
+        self.add(name, kind::FUNC, 0, prototype, &[]);
+        self.count += 1;
+    }
+
+    pub(in crate::kernel) fn bytes(self) -> Vec<u8> {
         let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap();
         let mut bytes = super::MAGIC.to_ne_bytes().to_vec();
         bytes.extend([1, 0]);
@@ -57,7 +69,8 @@ fn small() -> Vec<u8> {
     let names = [btf.name("table"), btf.name("sk")];
     btf.add("", kind::FUNC_PROTO, 2, 1, &[names[0], 1, names[1], 1]); // 7
     btf.add("connect", kind::FUNC, 0, 7, &[]); // 8
-    btf.record("looped", kind::STRUCT, &[("", 9, 0)]); // 9: contains itself
+    btf.record("looped", kind::STRUCT, &[("", 9, 0), ("", 9, 0)]); // 9: contains itself, twice
+    btf.record("far", kind::STRUCT, &[("in", 6, u32::MAX)]); // 10: beyond what fits
     btf.bytes()
 }
 
@@ -70,6 +83,8 @@ fn members_are_found_through_typedefs_and_anonymous_members() {
         ("outer", "in.b", Ok(Member { offset: 20, is_array: false })),
         ("outer", "in.c", Err(())),
         ("looped", "anything", Err(())),
+        ("far", "in.first", Err(())),
+        ("far", "in.in", Err(())),
         ("nowhere", "first", Err(())),
     ];
     for (name, path, expected) in cases {

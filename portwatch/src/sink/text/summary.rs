@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+use super::columns::{Align, Columns};
 use super::reason_words;
 use crate::diagnose::{Cause, cause};
 use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Text, Tgid};
@@ -44,6 +45,14 @@ pub(super) fn total(end: &End) -> String {
     for (reason, count) in &end.lost {
         let _ = write!(text, ", {count} lost ({})", reason_words(*reason));
     }
+    if let Some(runs @ 1..) = end.skipped_runs {
+        let _ = write!(
+            text,
+            "\nnote: the kernel skipped {} of the hooks, for connects that failed or succeeded: \
+             causes may be unknown, and a failure whose two hooks were both skipped is not counted",
+            plural(runs, "run")
+        );
+    }
     text
 }
 
@@ -54,22 +63,16 @@ pub(super) fn table(summary: &Summary, paint: Paint, time_of_day: impl Fn(BootNs
         return text;
     }
     let sums = sums(&summary.rows);
-    let heading = line(
-        ["COUNT", "PROCESS", "DESTINATION", "ERRNO", "CAUSE", "NETNS", "FIRST", "LAST"].map(str::to_owned),
-    );
-    let _ = writeln!(text, "\n{}", paint.faint(&heading));
-    for (group, sum) in sums.iter().take(SHOWN_ROWS) {
-        let cells = [
-            sum.count.to_string(),
-            process(&group.comm, &sum.processes),
-            group.destination.to_string(),
-            group.errno.name(),
-            group.cause.name().to_owned(),
-            group.netns.0.to_string(),
-            time_of_day(sum.first),
-            time_of_day(sum.last),
-        ];
-        let _ = writeln!(text, "{}", line(cells));
+    let rows: Vec<[String; 8]> = sums.iter().take(SHOWN_ROWS).map(|sum| cells(sum, &time_of_day)).collect();
+    let left = |width| (Align::Left, width);
+    let mut columns = Columns::new([8, 14, 21, 13, 15, 10, 12, 12].map(left));
+    columns.align(0, Align::Right);
+    rows.iter().for_each(|row| columns.fit(row));
+    let heading =
+        ["COUNT", "PROCESS", "DESTINATION", "ERRNO", "CAUSE", "NETNS", "FIRST", "LAST"].map(str::to_owned);
+    let _ = writeln!(text, "\n{}", paint.faint(&columns.line(&heading)));
+    for row in &rows {
+        let _ = writeln!(text, "{}", columns.line(row));
     }
     if let Some(hidden) = sums.len().checked_sub(SHOWN_ROWS + 1) {
         let _ = writeln!(text, "… and {}; --json has all", plural(hidden as u64 + 1, "more row"));
@@ -119,11 +122,17 @@ fn process(comm: &Text, processes: &BTreeSet<(Tgid, BootNs)>) -> String {
     }
 }
 
-fn line(cells: [String; 8]) -> String {
-    let [count, process, destination, errno, cause, netns, first, last] = cells;
-    format!(
-        "{count:>8}  {process:<30}  {destination:<21}  {errno:<13}  {cause:<17}  {netns:<10}  {first:<12}  {last}"
-    )
+fn cells((group, sum): &(Group, Sum), time_of_day: &impl Fn(BootNs) -> String) -> [String; 8] {
+    [
+        sum.count.to_string(),
+        process(&group.comm, &sum.processes),
+        group.destination.to_string(),
+        group.errno.name(),
+        group.cause.name().to_owned(),
+        group.netns.0.to_string(),
+        time_of_day(sum.first),
+        time_of_day(sum.last),
+    ]
 }
 
 fn plural(count: u64, what: &str) -> String {

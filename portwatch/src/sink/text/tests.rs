@@ -78,7 +78,14 @@ fn shown(items: Vec<Item>) -> String {
 
 fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
     let suppressed = failures - delivered - lost.iter().map(|(_, count)| count).sum::<u64>();
-    Item::End(End { failures, delivered, suppressed, lost, watched: Duration::from_millis(1250) })
+    Item::End(End {
+        failures,
+        delivered,
+        suppressed,
+        lost,
+        skipped_runs: Some(0),
+        watched: Duration::from_millis(1250),
+    })
 }
 
 #[test]
@@ -86,12 +93,14 @@ fn a_failure_is_one_line_below_one_heading() {
     let read = Details::Read { exe: Some(Text(b"/usr/bin/curl".to_vec())), cmdline: None };
     let text = shown(vec![
         failure(b"curl", "127.0.0.1:8080", read),
-        failure(b"curl", "[2001:db8::1]:443", Details::Exited),
+        failure(b"curl", "[2001:db8:1:2:3:4:5:6]:443", Details::Exited),
+        failure(b"curl", "127.0.0.1:8080", Details::NotRead),
     ]);
     let expected = "\
-TIME (UTC)    PID      COMM             ERRNO          DESTINATION            PORT RANGE   CAUSE              NETNS       EXE
-22:13:22.123  4711     curl             EADDRNOTAVAIL  127.0.0.1:8080         32768-60999  range_exhausted    4026531840  /usr/bin/curl
-22:13:22.123  4711     curl             EADDRNOTAVAIL  [2001:db8::1]:443      32768-60999  range_exhausted    4026531840  (exited)
+TIME (UTC)    PID      COMM             ERRNO          SOURCE           DESTINATION            PORT RANGE   CAUSE              NETNS       EXE
+22:13:22.123  4711     curl             EADDRNOTAVAIL  127.0.0.1        127.0.0.1:8080         32768-60999  range_exhausted    4026531840  /usr/bin/curl
+22:13:22.123  4711     curl             EADDRNOTAVAIL  127.0.0.1        [2001:db8:1:2:3:4:5:6]:443  32768-60999  range_exhausted    4026531840  (exited)
+22:13:22.123  4711     curl             EADDRNOTAVAIL  127.0.0.1        127.0.0.1:8080              32768-60999  range_exhausted    4026531840  -
 ";
     assert_eq!(text, expected);
 }
@@ -128,6 +137,13 @@ lost: 4 failures without detail (the kernel's ring was full); the summary counts
 6 failed connects in 1.2 s: 1 shown, 1 after --count was reached, 4 lost (the kernel's ring was full)
 ";
     assert_eq!(text, expected);
+}
+
+#[test]
+fn runs_that_the_kernel_skipped_are_told() {
+    let end = End { failures: 1, delivered: 1, skipped_runs: Some(2), ..End::default() };
+    let text = shown(vec![Item::End(end)]);
+    assert!(text.contains("\nnote: the kernel skipped 2 runs of the hooks"), "{text}");
 }
 
 #[test]

@@ -1,0 +1,109 @@
+//! When a live command ends: a signal, the time, nobody reading any more.
+
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
+
+use super::outcome::say;
+
+/// Two presses of Ctrl-C so close to each other are one.
+const BOUNCE: Duration = Duration::from_millis(500);
+
+/// Waits for a reason to end.
+pub(super) struct Stop {
+    asked: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    done: Arc<AtomicBool>,
+}
+
+impl Stop {
+    /// Catches signals from now on; needs a tokio runtime.
+    pub(super) fn new(duration: Option<Duration>) -> Result<Self> {
+        let catch = |kind: SignalKind| signal(kind).context("catch signals");
+        let signals = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+        let (send, signalled) = oneshot::channel();
+        let done = Arc::new(AtomicBool::new(false));
+        tokio::spawn(watch_signals(signals, send, Arc::clone(&done)));
+        let asked = Box::pin(async move {
+            tokio::select! {
+                _ = signalled => {}
+                () = elapsed(duration) => {}
+                () = output_closed() => {}
+            }
+        });
+        Ok(Self { asked: Some(asked), done })
+    }
+
+    /// Resolves when the command shall end.
+    pub(super) fn asked(&mut self) -> Pin<Box<dyn Future<Output = ()>>> {
+        self.asked.take().unwrap_or_else(|| Box::pin(std::future::pending()))
+    }
+
+    /// The results are out: further signals change nothing.
+    pub(super) fn done(&self) {
+        self.done.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Tells of the first signal. A later one, while the end takes its time because nobody reads the output, kills as if
+/// nobody had caught it.
+async fn watch_signals(mut signals: (Signal, Signal), first: oneshot::Sender<()>, done: Arc<AtomicBool>) {
+    either(&mut signals).await;
+    // The command may be at its end already.
+    let _ = first.send(());
+    sleep(BOUNCE).await;
+    either(&mut signals).await;
+    if !done.load(Ordering::Relaxed) {
+        give_up();
+    }
+}
+
+async fn either((interrupt, terminate): &mut (Signal, Signal)) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+#[expect(
+    clippy::exit,
+    reason = "the main thread hangs in a write that nobody reads; programs detach with the process"
+)]
+fn give_up() {
+    say("portwatch: stopped by a second signal before the output was written");
+    std::process::exit(1);
+}
+
+async fn elapsed(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => sleep(duration).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves when the reader of a pipe on stdout is gone; never for other outputs.
+async fn output_closed() {
+    let Ok(copy) = std::io::stdout().as_fd().try_clone_to_owned() else {
+        return std::future::pending().await;
+    };
+    let Ok(pipe) = watched(copy) else { return std::future::pending().await };
+    // An error of the wait itself is no reason to end.
+    if pipe.ready(Interest::ERROR).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Fails for what cannot be waited for, such as a file.
+fn watched(descriptor: OwnedFd) -> std::io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: the AsyncFd owns the descriptor: nothing closes or replaces it while it is registered.
+    unsafe { AsyncFd::register_with_interest(descriptor, Interest::ERROR) }
+        .map_err(|error| error.into_parts().1)
+}

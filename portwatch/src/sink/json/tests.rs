@@ -1,0 +1,125 @@
+//! Lines to the letter, and strings that were chosen to do harm.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Json, Sink as _};
+use crate::event::{
+    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Item, LossReason, Lost, NetnsId, PortRange,
+    Process, Protocol, Row, Stage, Summary, Text, Tgid, Tid,
+};
+
+fn process(comm: &[u8], details: Details) -> Process {
+    Process {
+        tgid: Tgid(7),
+        start: BootNs(5),
+        tid: Some(Tid(8)),
+        comm: Text(comm.to_vec()),
+        uid: 1,
+        gid: 2,
+        cgroup: CgroupId(3),
+        details,
+    }
+}
+
+fn fault() -> Fault {
+    Fault {
+        call: Call::Connect,
+        protocol: Protocol::Tcp,
+        errno: Errno::EADDRNOTAVAIL,
+        stage: Stage::PortSearch,
+        had_port: true,
+        destination: "[2001:db8::1]:443".parse().unwrap(),
+        v4_mapped: false,
+    }
+}
+
+fn failure(process: Process) -> Item {
+    Item::Failure(Failure {
+        at: BootNs(9),
+        fault: fault(),
+        process,
+        netns: NetnsId(4),
+        source: "[2001:db8::2]:41000".parse().unwrap(),
+        port_range: PortRange { low: 32768, high: 60999 },
+    })
+}
+
+fn line(item: &Item) -> String {
+    let mut output = Vec::new();
+    Json::new(&mut output).item(item).unwrap();
+    String::from_utf8(output).unwrap()
+}
+
+#[test]
+fn a_failure_has_its_fields_in_their_order() {
+    let details = Details::Read {
+        exe: Some(Text(b"/bin/x".to_vec())),
+        cmdline: Some(vec![Text(b"x".to_vec()), Text(b"--y".to_vec())]),
+    };
+    let expected = concat!(
+        r#"{"type":"failure","time":"1970-01-01T00:00:00.000000009Z","monotonic_ns":9,"call":"connect","#,
+        r#""protocol":"tcp","errno":"EADDRNOTAVAIL","errno_code":99,"cause":"tuple_in_use","stage":"port_search","#,
+        r#""had_port":true,"process":{"pid":7,"tid":8,"comm":"x","start_ns":5,"uid":1,"gid":2,"cgroup":3,"#,
+        r#""exe":"/bin/x","cmdline":["x","--y"]},"netns":4,"family":"ipv6","#,
+        r#""source":{"address":"2001:db8::2","port":41000},"destination":{"address":"2001:db8::1","port":443},"#,
+        r#""port_range":{"low":32768,"high":60999}}"#,
+        "\n"
+    );
+    assert_eq!(line(&failure(process(b"x", details))), expected);
+    assert!(line(&failure(process(b"x", Details::Exited))).contains(r#""cgroup":3,"exited":true}"#));
+}
+
+#[test]
+fn no_string_reaches_a_terminal_as_a_control_and_all_come_back() {
+    for name in ["\u{1b}[2J", "a\nb", "\u{9b}31m", "\u{7f}", "a\u{202e}b", "\u{e0041}", "größe \"東京\" \\"]
+    {
+        let line = line(&failure(process(name.as_bytes(), Details::NotRead)));
+        assert!(line.trim_end().chars().all(crate::term::shows), "{line:?}");
+        let value: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["process"]["comm"], name);
+        assert_eq!(value["process"]["comm_hex"], Value::Null);
+    }
+}
+
+#[test]
+fn bytes_that_are_not_utf_8_are_there_as_bytes_too() {
+    let details =
+        Details::Read { exe: None, cmdline: Some(vec![Text(b"ok".to_vec()), Text(b"\xff".to_vec())]) };
+    let value: Value = serde_json::from_str(&line(&failure(process(b"a\xffb", details)))).unwrap();
+    assert_eq!(value["process"]["comm"], "a\u{fffd}b");
+    assert_eq!(value["process"]["comm_hex"], "61ff62");
+    assert_eq!(value["process"]["cmdline_hex"], serde_json::json!(["6f6b", "ff"]));
+}
+
+#[test]
+fn losses_summary_and_end_say_what_they_count() {
+    let lost = Lost { reason: LossReason::QueueFull, count: 3, from: BootNs(1), to: BootNs(2) };
+    let expected = r#"{"type":"lost","time":"1970-01-01T00:00:00.000000002Z","reason":"queue_full","count":3,"from_ns":1,"to_ns":2}"#;
+    assert_eq!(line(&Item::Lost(lost)).trim_end(), expected);
+
+    let row = Row {
+        process: Process { tid: None, ..process(b"x", Details::NotRead) },
+        netns: NetnsId(4),
+        fault: fault(),
+        count: 5,
+        first: BootNs(1),
+        last: BootNs(2),
+    };
+    let value: Value =
+        serde_json::from_str(&line(&Item::Summary(Summary { rows: vec![row], other: 1 }))).unwrap();
+    assert_eq!((&value["rows"][0]["count"], &value["other"]), (&5.into(), &1.into()));
+    assert_eq!(value["rows"][0]["process"]["tid"], Value::Null);
+
+    let end = End {
+        failures: 9,
+        delivered: 6,
+        lost: vec![(LossReason::QueueFull, 3)],
+        watched: Duration::from_nanos(7),
+        ..End::default()
+    };
+    let expected =
+        r#"{"type":"end","failures":9,"delivered":6,"suppressed":0,"lost":{"queue_full":3},"watched_ns":7}"#;
+    assert_eq!(line(&Item::End(end)).trim_end(), expected);
+}
