@@ -34,7 +34,7 @@ const fn may(name: &'static str, is: Is) -> Field {
 }
 
 const CAUSES: Is = Is::OneOf(&["range_exhausted", "tuple_in_use", "no_source_address", "other", "unknown"]);
-const STAGES: Is = Is::OneOf(&["port_search", "before_port_search", "unknown"]);
+const STAGES: Is = Is::OneOf(&["port_search", "outside_port_search", "unknown"]);
 const ENDPOINT: &[Field] = &[must("address", Is::Text), must("port", Is::Count)];
 
 const START: &[Field] = &[
@@ -102,6 +102,7 @@ const ROW: &[Field] = &[
     must("cause", CAUSES),
     must("stage", STAGES),
     must("had_port", Is::Bool),
+    may("v4_mapped", Is::Bool),
     must("destination", Is::Fields(ENDPOINT)),
     must("count", Is::Count),
     must("first", Is::Time),
@@ -115,6 +116,7 @@ const END: &[Field] = &[
     must("delivered", Is::Count),
     must("suppressed", Is::Count),
     must("lost", Is::Object),
+    may("skipped_runs", Is::Count),
     must("watched_ns", Is::Count),
 ];
 

@@ -51,6 +51,7 @@ fn main() -> Result<ExitCode> {
     }
     let (nothing, empty, watched) = (nothing.median()?, empty.median()?, watched.median()?);
     let (floor, added) = (empty.saturating_sub(nothing), watched.saturating_sub(nothing));
+    ensure!(added >= floor, "portwatch adds less than empty programs: it was not on the path");
     ensure!(floor > 0, "the empty pair costs nothing: is this guest booted with -icount?");
     #[expect(clippy::cast_precision_loss, reason = "some thousand instructions")]
     let ratio = added as f64 / floor as f64;

@@ -23,6 +23,9 @@ struct Args {
     /// Attempts of each thread
     #[arg(long, default_value_t = 1)]
     attempts: u64,
+    /// Ports above that of the destination to use in turn
+    #[arg(long, default_value_t = 0)]
+    spread: u16,
     /// Sockets that do not wait
     #[arg(long)]
     nonblocking: bool,
@@ -66,8 +69,9 @@ fn in_threads(args: &Args) -> Result<Vec<ThreadTally>> {
 fn attempts(args: &Args) -> Result<ThreadTally> {
     let mut failed = BTreeMap::new();
     let mut held = Vec::new();
-    let destination = destination(args);
-    for _ in 0..args.attempts {
+    let ports = u64::from(args.spread) + 1;
+    for n in 0..args.attempts {
+        let destination = destination(args, u16::try_from(n % ports)?);
         if held.is_empty() || !args.same_socket {
             held.push(open(args)?);
         }
@@ -106,10 +110,11 @@ fn open(args: &Args) -> Result<Socket> {
     Ok(socket)
 }
 
-fn destination(args: &Args) -> SockAddr {
+fn destination(args: &Args, above: u16) -> SockAddr {
+    let port = args.dest.port().wrapping_add(above);
     match args.dest.ip() {
-        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), args.dest.port()).into(),
-        _ => args.dest.into(),
+        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), port).into(),
+        ip => SocketAddr::new(ip, port).into(),
     }
 }
 

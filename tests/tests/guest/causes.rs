@@ -198,3 +198,96 @@ fn other_errors_are_reported_only_when_asked_for() {
         }
     }
 }
+
+#[test]
+fn the_wrappers_serve_where_the_search_itself_cannot_be_hooked() {
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _v4 = Full::new("127.0.0.1:8080", 10).unwrap();
+    let _v6 = Full::new("[::1]:8443", 10).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--wrappers"]).unwrap();
+    let over_v4 = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();
+    let over_v6 = tally::run(&["--dest", "[::1]:8443", "--attempts", "4"]).unwrap();
+    let mapped = tally::run(&["--dest", "127.0.0.1:8080", "--mapped", "--attempts", "5"]).unwrap();
+    set("ipv6/conf/all/disable_ipv6", "1").unwrap();
+    let no_address = tally::run(&["--dest", "[::1]:8443", "--attempts", "2"]).unwrap();
+    let session = watching.end().unwrap();
+    assert_eq!(session.lines[0]["hooks"]["inet6_hash_connect"], "fexit", "{}", session.lines[0]);
+    for (tally, cause) in [
+        (over_v4, "range_exhausted"),
+        (over_v6, "range_exhausted"),
+        (mapped, "range_exhausted"),
+        (no_address, "no_source_address"),
+    ] {
+        let of_run = |row: &Value| {
+            row["process"]["pid"] == tally.pid && row["cause"] == cause && row["netns"] == netns.id
+        };
+        assert_eq!(session.counted(of_run), tally.failed("EADDRNOTAVAIL"), "{}", session.stdout);
+    }
+    assert_eq!(session.end()["failures"], 14, "{}", session.stdout);
+}
+
+/// connect() with an address of this family and as many bytes of it.
+fn connect_raw(socket: &TcpListener, address: &[u8], length: u32) -> i32 {
+    use std::os::fd::AsRawFd as _;
+    // SAFETY: `address` is readable and at least `length` bytes long; the kernel copies it.
+    let result = unsafe { nix::libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) };
+    assert_eq!(result, -1);
+    nix::errno::Errno::last_raw()
+}
+
+#[test]
+fn a_destination_that_was_not_given_is_not_invented() {
+    use socket2::{Domain, Socket, Type};
+    let _netns = Netns::new().unwrap();
+    let watching = Watching::start(&["trace", "--json", "--errno", "all"]).unwrap();
+    let socket = |domain| TcpListener::from(Socket::new(domain, Type::STREAM, None).unwrap());
+    let family = |family: i32| u16::try_from(family).unwrap().to_ne_bytes();
+    let v4 = [&family(nix::libc::AF_INET)[..], &80_u16.to_be_bytes(), &[192, 0, 2, 1], &[0; 8]].concat();
+    let link_local = [
+        &family(nix::libc::AF_INET6)[..],
+        &80_u16.to_be_bytes(),
+        &[0; 4],
+        &[0xfe, 0x80],
+        &[0; 13],
+        &[1],
+        &[0; 4],
+    ]
+    .concat();
+    // Two bytes of an address; an IPv6 address on an IPv4 socket; a link-local one without an interface.
+    assert_eq!(connect_raw(&socket(Domain::IPV4), &v4, 2), nix::libc::EINVAL);
+    assert_eq!(connect_raw(&socket(Domain::IPV4), &link_local, 28), nix::libc::EAFNOSUPPORT);
+    assert_eq!(connect_raw(&socket(Domain::IPV6), &link_local, 28), nix::libc::EINVAL);
+    let session = watching.end().unwrap();
+    let shown: Vec<_> = session
+        .failures()
+        .map(|failure| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            (
+                text(&failure["errno"]),
+                text(&failure["destination"]["address"]),
+                failure["destination"]["port"].clone(),
+            )
+        })
+        .collect();
+    let expected = [
+        ("EINVAL".to_owned(), "0.0.0.0".to_owned(), Value::from(0)),
+        ("EAFNOSUPPORT".to_owned(), "0.0.0.0".to_owned(), Value::from(0)),
+        ("EINVAL".to_owned(), "::".to_owned(), Value::from(80)),
+    ];
+    assert_eq!(shown, expected, "{}", session.stdout);
+}
+
+#[test]
+fn lockdown_for_confidentiality_is_no_obstacle() {
+    let path = "/sys/kernel/security/lockdown";
+    if std::fs::metadata(path).is_err() {
+        println!("skipped: this kernel has no lockdown");
+        return;
+    }
+    // There is no way back: the tests after this one run locked down, too.
+    std::fs::write(path, "confidentiality").unwrap();
+    let netns = Netns::with_ports(40000, 40009).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 10).unwrap();
+    let (session, tally) = watched(&["--dest", "127.0.0.1:8080", "--attempts", "5"]);
+    assert_exact(&session, &tally, &netns, "range_exhausted", ("127.0.0.1", 8080), (40000, 40009));
+}
