@@ -18,11 +18,11 @@ pub type Address = Words;
 /// A task's name: [`COMM_LEN`] bytes, NUL-terminated; what follows the NUL is arbitrary.
 pub type Comm = Words;
 
-/// [`FailureRecord::hook`]: `__inet_hash_connect`, which searches a local port, returned the error.
+/// [`FailureKey::hook`]: `__inet_hash_connect`, which searches a local port, returned the error.
 pub const HOOK_PORT_SEARCH: u8 = 1;
-/// [`FailureRecord::hook`]: `tcp_v4_connect` returned an error that no port-search hook had seen.
+/// [`FailureKey::hook`]: `tcp_v4_connect` returned an error that no port-search hook had seen.
 pub const HOOK_TCP_V4_CONNECT: u8 = 2;
-/// [`FailureRecord::hook`]: `tcp_v6_connect` returned an error that no port-search hook had seen.
+/// [`FailureKey::hook`]: `tcp_v6_connect` returned an error that no port-search hook had seen.
 pub const HOOK_TCP_V6_CONNECT: u8 = 3;
 
 /// [`FailureKey::flags`]: the socket had a local port of its own when the search began.

@@ -1,6 +1,6 @@
 //! What facts mean. Pure: no I/O, no clock.
 //!
-//! In: a [`Fault`]. Out: opinions, computed whenever they are needed and never stored.
+//! In: a [`crate::event::Fault`]. Out: opinions, computed whenever they are needed and never stored.
 
 mod cause;
 

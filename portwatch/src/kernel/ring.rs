@@ -72,7 +72,7 @@ impl Ring {
         Ok(Queue { batches, shared, stop: Some(stop), task })
     }
 
-    /// Records that are there now, at most [`BATCH_RECORDS`].
+    /// Records that are there now, at most a batch of them.
     pub fn take(&mut self) -> Vec<Bytes> {
         flush(self.logger.as_mut());
         take(&mut self.ring)
