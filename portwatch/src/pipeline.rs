@@ -26,3 +26,78 @@ pub async fn run(source: &mut impl Source, sinks: &mut [Box<dyn Sink>]) -> Resul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io;
+    use std::rc::Rc;
+
+    use anyhow::Result;
+
+    use super::run;
+    use crate::event::{End, Item, Summary};
+    use crate::sink::Sink;
+    use crate::source::Source;
+
+    /// Items, each with whether another one is ready when it is shown.
+    struct Scripted(Vec<(Item, bool)>, bool);
+
+    impl Source for Scripted {
+        async fn next(&mut self) -> Result<Option<Item>> {
+            if self.0.is_empty() {
+                return Ok(None);
+            }
+            let (item, more) = self.0.remove(0);
+            self.1 = more;
+            Ok(Some(item))
+        }
+
+        fn has_more(&self) -> bool {
+            self.1
+        }
+    }
+
+    /// Writes down what it is told; refuses from the given item on.
+    struct Diary(Rc<RefCell<Vec<&'static str>>>, usize);
+
+    impl Sink for Diary {
+        fn item(&mut self, item: &Item) -> io::Result<()> {
+            if self.0.borrow().len() >= self.1 {
+                return Err(io::ErrorKind::BrokenPipe.into());
+            }
+            self.0.borrow_mut().push(if matches!(item, Item::End(_)) { "end" } else { "summary" });
+            Ok(())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            self.0.borrow_mut().push("flush");
+            Ok(())
+        }
+    }
+
+    fn told(refuse_from: usize) -> (Result<()>, Vec<&'static str>) {
+        let summary = || Item::Summary(Summary::default());
+        let items = vec![(summary(), true), (summary(), false), (Item::End(End::default()), false)];
+        let diary = Rc::new(RefCell::new(Vec::new()));
+        let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Diary(Rc::clone(&diary), refuse_from))];
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let result = runtime.block_on(run(&mut Scripted(items, false), &mut sinks));
+        (result, diary.take())
+    }
+
+    #[test]
+    fn items_arrive_in_order_and_are_flushed_when_no_further_one_waits() {
+        let (result, told) = told(usize::MAX);
+        assert!(result.is_ok());
+        assert_eq!(told, ["summary", "summary", "flush", "end", "flush"]);
+    }
+
+    #[test]
+    fn a_sink_that_refuses_ends_it_with_its_error() {
+        let (result, told) = told(1);
+        let error = result.unwrap_err();
+        assert_eq!(error.downcast_ref::<io::Error>().map(io::Error::kind), Some(io::ErrorKind::BrokenPipe));
+        assert_eq!(told, ["summary"]);
+    }
+}

@@ -12,24 +12,24 @@ const MAX_QUALIFIERS: u32 = 32;
 const MAX_STEPS: u32 = 1000;
 
 /// Kinds of include/uapi/linux/btf.h, those that matter here.
-mod kind {
-    pub(super) const INT: u32 = 1;
-    pub(super) const PTR: u32 = 2;
-    pub(super) const ARRAY: u32 = 3;
-    pub(super) const STRUCT: u32 = 4;
-    pub(super) const UNION: u32 = 5;
-    pub(super) const ENUM: u32 = 6;
-    pub(super) const TYPEDEF: u32 = 8;
-    pub(super) const VOLATILE: u32 = 9;
-    pub(super) const CONST: u32 = 10;
-    pub(super) const RESTRICT: u32 = 11;
-    pub(super) const FUNC: u32 = 12;
-    pub(super) const FUNC_PROTO: u32 = 13;
-    pub(super) const VAR: u32 = 14;
-    pub(super) const DATASEC: u32 = 15;
-    pub(super) const DECL_TAG: u32 = 17;
-    pub(super) const TYPE_TAG: u32 = 18;
-    pub(super) const ENUM64: u32 = 19;
+pub(super) mod kind {
+    pub(in crate::kernel) const INT: u32 = 1;
+    pub(in crate::kernel) const PTR: u32 = 2;
+    pub(in crate::kernel) const ARRAY: u32 = 3;
+    pub(in crate::kernel) const STRUCT: u32 = 4;
+    pub(in crate::kernel) const UNION: u32 = 5;
+    pub(in crate::kernel) const ENUM: u32 = 6;
+    pub(in crate::kernel) const TYPEDEF: u32 = 8;
+    pub(in crate::kernel) const VOLATILE: u32 = 9;
+    pub(in crate::kernel) const CONST: u32 = 10;
+    pub(in crate::kernel) const RESTRICT: u32 = 11;
+    pub(in crate::kernel) const FUNC: u32 = 12;
+    pub(in crate::kernel) const FUNC_PROTO: u32 = 13;
+    pub(in crate::kernel) const VAR: u32 = 14;
+    pub(in crate::kernel) const DATASEC: u32 = 15;
+    pub(in crate::kernel) const DECL_TAG: u32 = 17;
+    pub(in crate::kernel) const TYPE_TAG: u32 = 18;
+    pub(in crate::kernel) const ENUM64: u32 = 19;
 }
 
 /// What could not be found or understood.

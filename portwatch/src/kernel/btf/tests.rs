@@ -1,6 +1,8 @@
 //! BTF made by hand, cut short, and that of the running kernel.
 
-use super::{Btf, BtfError, Member, kind};
+use super::{Btf, BtfError, Member};
+
+pub(in crate::kernel) use super::kind;
 
 /// Builds BTF from types given as words and a table of names.
 pub(in crate::kernel) struct Builder {
@@ -22,7 +24,14 @@ impl Builder {
         if name.is_empty() { 0 } else { at }
     }
 
-    fn add(&mut self, name: &str, kind: u32, members: usize, size_or_type: u32, trailer: &[u32]) {
+    pub(in crate::kernel) fn add(
+        &mut self,
+        name: &str,
+        kind: u32,
+        members: usize,
+        size_or_type: u32,
+        trailer: &[u32],
+    ) {
         let name = self.name(name);
         let info = kind << 24 | u32::try_from(members).unwrap();
         for word in [name, info, size_or_type].iter().chain(trailer) {
@@ -30,7 +39,7 @@ impl Builder {
         }
     }
 
-    fn record(&mut self, name: &str, kind: u32, members: &[(&str, u32, u32)]) {
+    pub(in crate::kernel) fn record(&mut self, name: &str, kind: u32, members: &[(&str, u32, u32)]) {
         let trailer: Vec<u32> =
             members.iter().flat_map(|(name, id, bits)| [self.name(name), *id, *bits]).collect();
         self.add(name, kind, members.len(), 0, &trailer);
