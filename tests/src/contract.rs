@@ -15,9 +15,14 @@ enum Is {
     OneOf(&'static [&'static str]),
     Object,
     Array,
-    Fields(&'static [Field]),
-    Each(&'static [Field]),
+    /// An object of counts.
+    Counts,
+    Fields(&'static [Group]),
+    Each(&'static [Group]),
 }
+
+/// Fields that go together.
+type Group = &'static [Field];
 
 struct Field {
     name: &'static str,
@@ -35,9 +40,10 @@ const fn may(name: &'static str, is: Is) -> Field {
 
 const CAUSES: Is = Is::OneOf(&["range_exhausted", "tuple_in_use", "no_source_address", "other", "unknown"]);
 const STAGES: Is = Is::OneOf(&["port_search", "outside_port_search", "unknown"]);
-const ENDPOINT: &[Field] = &[must("address", Is::Text), must("port", Is::Count)];
+const ENDPOINT: Group = &[must("address", Is::Text), must("port", Is::Count)];
+const RANGE: Group = &[must("low", Is::Count), must("high", Is::Count)];
 
-const START: &[Field] = &[
+const START: &[Group] = &[&[
     must("schema", Is::Count),
     must("portwatch", Is::Text),
     must("host", Is::Text),
@@ -47,11 +53,12 @@ const START: &[Field] = &[
     must("monotonic_ns", Is::Count),
     must("boot_offset_ns", Is::Signed),
     must("filters", Is::Object),
-];
+]];
 
-const PROCESS: &[Field] = &[
+const THREAD: Group = &[must("tid", Is::Count)];
+
+const PROCESS: Group = &[
     must("pid", Is::Count),
-    may("tid", Is::Count),
     must("comm", Is::Text),
     may("comm_hex", Is::Text),
     must("start_ns", Is::Count),
@@ -65,9 +72,9 @@ const PROCESS: &[Field] = &[
     may("exited", Is::Bool),
 ];
 
-const FAILURE: &[Field] = &[
-    must("time", Is::Time),
-    must("monotonic_ns", Is::Count),
+/// What failures and rows of the summary say alike.
+const FAULT: Group = &[
+    must("netns", Is::Count),
     must("call", Is::OneOf(&["connect", "bind", "sendto"])),
     must("protocol", Is::OneOf(&["tcp", "udp", "mptcp"])),
     must("errno", Is::Text),
@@ -75,50 +82,50 @@ const FAILURE: &[Field] = &[
     must("cause", CAUSES),
     must("stage", STAGES),
     must("had_port", Is::Bool),
-    must("process", Is::Fields(PROCESS)),
-    must("netns", Is::Count),
-    must("family", Is::OneOf(&["ipv4", "ipv6"])),
-    must("source", Is::Fields(ENDPOINT)),
-    must("destination", Is::Fields(ENDPOINT)),
-    must("port_range", Is::Fields(&[must("low", Is::Count), must("high", Is::Count)])),
     may("v4_mapped", Is::Bool),
+    must("destination", Is::Fields(&[ENDPOINT])),
 ];
 
-const LOST: &[Field] = &[
+const FAILURE: &[Group] = &[
+    FAULT,
+    &[
+        must("time", Is::Time),
+        must("monotonic_ns", Is::Count),
+        must("process", Is::Fields(&[PROCESS, THREAD])),
+        must("family", Is::OneOf(&["ipv4", "ipv6"])),
+        must("source", Is::Fields(&[ENDPOINT])),
+        must("port_range", Is::Fields(&[RANGE])),
+    ],
+];
+
+const LOST: &[Group] = &[&[
     must("time", Is::Time),
     must("reason", Is::OneOf(&["ring_full", "queue_full", "malformed_record", "unaccounted"])),
     must("count", Is::Count),
     must("from_ns", Is::Count),
     must("to_ns", Is::Count),
+]];
+
+const ROW: &[Group] = &[
+    FAULT,
+    &[
+        must("process", Is::Fields(&[PROCESS])),
+        must("count", Is::Count),
+        must("first", Is::Time),
+        must("last", Is::Time),
+    ],
 ];
 
-const ROW: &[Field] = &[
-    must("process", Is::Fields(PROCESS)),
-    must("netns", Is::Count),
-    must("call", Is::OneOf(&["connect", "bind", "sendto"])),
-    must("protocol", Is::OneOf(&["tcp", "udp", "mptcp"])),
-    must("errno", Is::Text),
-    must("errno_code", Is::Count),
-    must("cause", CAUSES),
-    must("stage", STAGES),
-    must("had_port", Is::Bool),
-    may("v4_mapped", Is::Bool),
-    must("destination", Is::Fields(ENDPOINT)),
-    must("count", Is::Count),
-    must("first", Is::Time),
-    must("last", Is::Time),
-];
+const SUMMARY: &[Group] = &[&[must("rows", Is::Each(ROW)), must("other", Is::Count)]];
 
-const SUMMARY: &[Field] = &[must("rows", Is::Each(ROW)), must("other", Is::Count)];
-
-const END: &[Field] = &[
+const END: &[Group] = &[&[
     must("failures", Is::Count),
     must("delivered", Is::Count),
     must("suppressed", Is::Count),
-    must("lost", Is::Object),
+    must("lost", Is::Counts),
     may("skipped_runs", Is::Count),
     must("watched_ns", Is::Count),
-];
+]];
 
 /// The lines of a whole session, if they keep the contract: each by itself, their order, and the ledger
 /// `failures = delivered + suppressed + Σ lost`.
@@ -175,16 +182,17 @@ fn line(text: &str) -> Result<Value> {
     Ok(value)
 }
 
-fn holds(value: &Value, fields: &[Field]) -> Result<()> {
+fn holds(value: &Value, groups: &[Group]) -> Result<()> {
+    let fields = || groups.iter().copied().flatten();
     let object = value.as_object().context("not an object")?;
-    for Field { name, is, optional } in fields {
+    for Field { name, is, optional } in fields() {
         match object.get(*name) {
             None => ensure!(*optional, "{name} is missing"),
             Some(value) => is_that(value, is).with_context(|| format!("{name}: {value}"))?,
         }
     }
     for name in object.keys().filter(|name| *name != "type") {
-        ensure!(fields.iter().any(|field| field.name == name), "{name} is not in the contract");
+        ensure!(fields().any(|field| field.name == name), "{name} is not in the contract");
     }
     Ok(())
 }
@@ -201,6 +209,7 @@ fn is_that(value: &Value, is: &Is) -> Result<()> {
         Is::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),
         Is::Object => value.is_object(),
         Is::Array => value.is_array(),
+        Is::Counts => value.as_object().is_some_and(|counts| counts.values().all(Value::is_u64)),
         Is::Fields(fields) => return holds(value, fields),
         Is::Each(fields) => {
             return value.as_array().context("not an array")?.iter().try_for_each(|each| holds(each, fields));

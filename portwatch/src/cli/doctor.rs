@@ -78,15 +78,16 @@ fn kernel() -> Check {
 }
 
 fn types() -> Check {
-    let (mark, finding, hint) = match type_information() {
-        Ok(types) => (Mark::Ok, format!("/sys/kernel/btf/vmlinux, {} KiB", types.size_bytes / 1024), None),
-        Err(error) => (
-            Mark::Bad,
-            error,
-            Some("needs a kernel with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and /sys mounted"),
-        ),
-    };
-    Check { mark, what: "type information (BTF)".to_owned(), finding, hint: hint.map(str::to_owned) }
+    let what = "type information (BTF)".to_owned();
+    match type_information() {
+        Ok(types) => {
+            let finding = format!("/sys/kernel/btf/vmlinux, {} KiB", types.size_bytes / 1024);
+            Check { mark: Mark::Ok, what, finding, hint: None }
+        }
+        Err(Refusal { attempt, finding, hint }) => {
+            Check { mark: Mark::Bad, what, finding: format!("{attempt}: {finding}"), hint: Some(hint) }
+        }
+    }
 }
 
 fn lockdown(confinement: &Confinement) -> Check {

@@ -6,6 +6,7 @@ use caps::{CapSet, Capability};
 
 use super::btf::Btf;
 use super::plan;
+use super::refusal::{self, Refusal};
 
 /// Type information of the running kernel.
 pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
@@ -77,12 +78,11 @@ pub struct TypeInformation {
 /// Reads type information and looks the hooks' functions up in it.
 ///
 /// # Errors
-/// A sentence about what is missing.
-pub fn type_information() -> Result<TypeInformation, String> {
-    let path = VMLINUX;
-    let bytes = fs::read(path).map_err(|error| format!("{path}: {error}"))?;
+/// What is missing, and what to do.
+pub fn type_information() -> Result<TypeInformation, Refusal> {
+    let bytes = fs::read(VMLINUX).map_err(|error| refusal::no_btf(&error.to_string()))?;
     let size_bytes = bytes.len();
-    let btf = Btf::parse(bytes).map_err(|error| format!("{path}: {error}"))?;
+    let btf = Btf::parse(bytes).map_err(|error| refusal::no_btf(&error.to_string()))?;
     let plan = plan::plan(&btf);
     let fits =
         |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.required);
