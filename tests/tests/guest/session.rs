@@ -109,3 +109,24 @@ fn an_output_that_refuses_ends_it_with_an_error_and_a_closed_one_quietly() {
         assert_eq!(said.contains("standard output"), expected == Some(1), "{said}");
     }
 }
+
+#[test]
+fn a_reader_that_goes_away_ends_it_also_when_nothing_happens() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+    let mut command = portwatch_tests::portwatch::command(&["trace"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut ready = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut ready).unwrap();
+    assert!(ready.starts_with("portwatch: ready"), "{ready}");
+    drop(child.stdout.take());
+    let since = std::time::Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if since.elapsed() > Duration::from_secs(10) {
+            child.kill().unwrap();
+            panic!("it goes on although nobody reads its output");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
