@@ -4,7 +4,7 @@
 //! `__inet_hash_connect` has four arguments up to Linux 6.14 and five from 6.15 (net/ipv4/inet_hashtables.c), and
 //! the return value lies behind the last. A context offset chosen by a value is refused by older verifiers, so
 //! there is a program for each count and user space attaches the one that BTF asks for. The wrappers
-//! `inet_hash_connect` and `inet6_hash_connect`, two arguments each, serve where neither fits.
+//! `inet_hash_connect` and `inet6_hash_connect`, two arguments each, serve where neither fits or the kernel refuses.
 
 use core::ffi::c_void;
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::Outcome;
 use super::output::Output;
 use crate::event::Filter;
-use crate::kernel::preflight::{Confinement, type_information};
+use crate::kernel::preflight::{Confinement, TypeInformation, type_information};
 use crate::kernel::{Hook, HookState, PortSearchBy, Refusal, Tracer, privilege_hint};
 use crate::term::{Paint, clean};
 
@@ -31,11 +31,13 @@ struct Check {
 
 pub(super) fn run(paint: Paint) -> Result<Outcome> {
     let confinement = Confinement::of_this_process();
-    let mut checks = vec![kernel(), types(), lockdown(&confinement), privileges(&confinement)];
+    let types = type_information();
+    let promised = types.as_ref().map_or_else(|_| Vec::new(), untried);
+    let mut checks = vec![kernel(), type_check(types), lockdown(&confinement), privileges(&confinement)];
     let (hooks, outcome) = if confinement.missing_capabilities().is_empty() {
         tried()
     } else {
-        (untried(), Outcome::CannotTrace)
+        (promised, Outcome::CannotTrace)
     };
     checks.extend(hooks);
     say_each_hint_once(&mut checks);
@@ -77,9 +79,9 @@ fn kernel() -> Check {
     Check { mark: Mark::Ok, what: "kernel".to_owned(), finding, hint: None }
 }
 
-fn types() -> Check {
+fn type_check(types: Result<TypeInformation, Refusal>) -> Check {
     let what = "type information (BTF)".to_owned();
-    match type_information() {
+    match types {
         Ok(types) => {
             let finding = format!("/sys/kernel/btf/vmlinux, {} KiB", types.size_bytes / 1024);
             Check { mark: Mark::Ok, what, finding, hint: None }
@@ -142,15 +144,14 @@ fn tried() -> (Vec<Check>, Outcome) {
 }
 
 /// What type information promises, where trying is not permitted.
-fn untried() -> Vec<Check> {
-    let functions = type_information().map(|types| types.functions).unwrap_or_default();
-    let check = |(function, why): (&str, Option<String>)| Check {
+fn untried(types: &TypeInformation) -> Vec<Check> {
+    let check = |(function, why): &(&str, Option<String>)| Check {
         mark: if why.is_none() { Mark::NotTried } else { Mark::Note },
         what: format!("hook {function}"),
-        finding: why.unwrap_or_else(|| "this kernel has it; not tried without privileges".to_owned()),
+        finding: why.clone().unwrap_or_else(|| "this kernel has it; not tried without privileges".to_owned()),
         hint: None,
     };
-    functions.into_iter().map(check).collect()
+    types.functions.iter().map(check).collect()
 }
 
 fn hook(hook: &Hook) -> Check {

@@ -18,39 +18,34 @@ use super::outcome::say;
 /// Two presses of Ctrl-C so close to each other are one.
 const BOUNCE: Duration = Duration::from_millis(500);
 
-/// Waits for a reason to end.
-pub(super) struct Stop {
-    asked: Option<Pin<Box<dyn Future<Output = ()>>>>,
-    done: Arc<AtomicBool>,
+/// Resolves when the command shall end.
+pub(super) type Asked = Pin<Box<dyn Future<Output = ()>>>;
+
+/// To be told when the results are out.
+pub(super) struct Done(Arc<AtomicBool>);
+
+impl Done {
+    /// The results are out: further signals change nothing.
+    pub(super) fn tell(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
-impl Stop {
-    /// Catches signals from now on; needs a tokio runtime.
-    pub(super) fn new(duration: Option<Duration>) -> Result<Self> {
-        let catch = |kind: SignalKind| signal(kind).context("catch signals");
-        let signals = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
-        let (send, signalled) = oneshot::channel();
-        let done = Arc::new(AtomicBool::new(false));
-        tokio::spawn(watch_signals(signals, send, Arc::clone(&done)));
-        let asked = Box::pin(async move {
-            tokio::select! {
-                _ = signalled => {}
-                () = elapsed(duration) => {}
-                () = output_closed() => {}
-            }
-        });
-        Ok(Self { asked: Some(asked), done })
-    }
-
-    /// Resolves when the command shall end.
-    pub(super) fn asked(&mut self) -> Pin<Box<dyn Future<Output = ()>>> {
-        self.asked.take().unwrap_or_else(|| Box::pin(std::future::pending()))
-    }
-
-    /// The results are out: further signals change nothing.
-    pub(super) fn done(&self) {
-        self.done.store(true, Ordering::Relaxed);
-    }
+/// Catches signals from now on; needs a tokio runtime.
+pub(super) fn stop(duration: Option<Duration>) -> Result<(Asked, Done)> {
+    let catch = |kind: SignalKind| signal(kind).context("catch signals");
+    let signals = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+    let (send, signalled) = oneshot::channel();
+    let done = Arc::new(AtomicBool::new(false));
+    tokio::spawn(watch_signals(signals, send, Arc::clone(&done)));
+    let asked = Box::pin(async move {
+        tokio::select! {
+            _ = signalled => {}
+            () = elapsed(duration) => {}
+            () = output_closed() => {}
+        }
+    });
+    Ok((asked, Done(done)))
 }
 
 /// Tells of the first signal. A later one, while the end takes its time because nobody reads the output, kills as if

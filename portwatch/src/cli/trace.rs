@@ -10,7 +10,7 @@ use super::Outcome;
 use super::args::TraceArgs;
 use super::outcome::say;
 use super::output::Output;
-use super::stop::Stop;
+use super::stop::stop;
 use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
 use crate::kernel::{Hook, HookState, PortSearchBy, Tracer};
@@ -31,7 +31,7 @@ pub(super) fn run(args: &TraceArgs, paint: Paint) -> Result<Outcome> {
 
 async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     // Before attaching, so that a signal in between is not lost.
-    let mut stop = Stop::new(args.duration)?;
+    let (asked, done) = stop(args.duration)?;
     let filter = Filter {
         tgid: args.pid.map(Tgid),
         comm: args.comm.clone(),
@@ -42,7 +42,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     let tracer = Tracer::attach(&filter, by).map_err(|refused| refused.refusal)?;
     warn_of_gaps(tracer.hooks());
     let ready = ready_line(tracer.hooks());
-    let until = Until { stop: stop.asked(), count: args.count };
+    let until = Until { stop: asked, count: args.count };
     let mut live = Live::new(tracer, Enricher::new("/proc"), filter, until)?;
     say(&ready);
     let output = BufWriter::new(Output::new());
@@ -53,7 +53,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     };
     let result = pipeline::run(&mut live, &mut [sink]).await;
     // All is said; how long the kernel takes to let go of the programs is no reason to give up.
-    stop.done();
+    done.tell();
     result
 }
 

@@ -9,7 +9,7 @@ use super::plan;
 use super::refusal::{self, Refusal};
 
 /// Type information of the running kernel.
-pub(super) const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// What may stand between this process and the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,9 +80,7 @@ pub struct TypeInformation {
 /// # Errors
 /// What is missing, and what to do.
 pub fn type_information() -> Result<TypeInformation, Refusal> {
-    let bytes = fs::read(VMLINUX).map_err(|error| refusal::no_btf(&error.to_string()))?;
-    let size_bytes = bytes.len();
-    let btf = Btf::parse(bytes).map_err(|error| refusal::no_btf(&error.to_string()))?;
+    let (btf, size_bytes) = running_kernels_types()?;
     let plan = plan::plan(&btf);
     let fits =
         |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.required);
@@ -90,6 +88,14 @@ pub fn type_information() -> Result<TypeInformation, Refusal> {
     let planned = port_search.into_iter().flatten().chain(&plan.connect);
     let functions = planned.map(|planned| (planned.function, planned.program.clone().err())).collect();
     Ok(TypeInformation { size_bytes, functions })
+}
+
+/// The running kernel's type information, and its size in bytes.
+pub(super) fn running_kernels_types() -> Result<(Btf, usize), Refusal> {
+    let bytes = fs::read(VMLINUX).map_err(|error| refusal::no_btf(&error.to_string()))?;
+    let size_bytes = bytes.len();
+    let btf = Btf::parse(bytes).map_err(|error| refusal::no_btf(&error.to_string()))?;
+    Ok((btf, size_bytes))
 }
 
 /// The bracketed word of a choice such as `none [integrity] confidentiality`.

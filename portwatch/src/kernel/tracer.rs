@@ -11,9 +11,8 @@ use aya_log::EbpfLogger;
 use portwatch_ebpf::abi;
 
 use super::attach::{Hook, Refused, attach};
-use super::btf::Btf;
 use super::plan::plan;
-use super::preflight::VMLINUX;
+use super::preflight::running_kernels_types;
 use super::refusal::{self, Refusal};
 use super::ring::Ring;
 use super::tables::Tables;
@@ -53,8 +52,7 @@ impl Tracer {
     /// # Errors
     /// [`Refused`] when a required hook is missing: the findings are sentences for the user.
     pub fn attach(filter: &Filter, by: PortSearchBy) -> Result<Self, Refused> {
-        let bytes = fs::read(VMLINUX).map_err(|error| refusal::no_btf(&error.to_string()))?;
-        let types = Btf::parse(bytes).map_err(|error| refusal::no_btf(&error.to_string()))?;
+        let (types, _) = running_kernels_types()?;
         let settings = Injected(abi::Settings {
             layout: layout::resolve(&types)
                 .map_err(|error| refusal::unknown_structures(&error.to_string()))?,

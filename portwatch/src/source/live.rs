@@ -46,8 +46,9 @@ pub struct Live {
     began: Instant,
     ledger: Ledger,
     table_full_told: bool,
-    /// Whether the kernel may have skipped a port-search hook before the last of `records` was taken.
-    search_missed: bool,
+    /// Whether the kernel may have skipped a port-search hook before the last of `records` was taken; asked when it
+    /// matters, once a batch.
+    search_missed: Option<bool>,
     records: VecDeque<Bytes>,
     items: VecDeque<Item>,
     phase: Phase,
@@ -81,7 +82,7 @@ impl Live {
             began: Instant::now(),
             ledger: Ledger::new(start.at),
             table_full_told: false,
-            search_missed: false,
+            search_missed: None,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
             phase: Phase::Watching,
@@ -98,11 +99,16 @@ impl Live {
         Ok(())
     }
 
-    /// Keeps records for [`Self::take_record`]. Asked after they were taken, the kernel's count of skipped runs
-    /// covers all that happened before them.
+    /// Keeps records for [`Self::take_record`].
     fn keep(&mut self, records: Vec<Bytes>) {
-        self.search_missed = self.search_missed || self.tracer.port_search_missed();
+        self.forget_that_none_was_missed();
         self.records.extend(records);
+    }
+
+    /// Asked after facts were taken, the kernel's count of skipped runs covers all that happened before them; an
+    /// earlier answer does not, unless it was yes.
+    fn forget_that_none_was_missed(&mut self) {
+        self.search_missed = self.search_missed.filter(|missed| *missed);
     }
 
     /// The next record's failure, if it is one and wanted.
@@ -128,10 +134,13 @@ impl Live {
     }
 
     /// "The port search did not fail" holds only if its hook would have told.
-    fn doubted(&self, mut fault: Fault) -> Fault {
-        let watched = self.tracer.sees_port_search(fault.destination.is_ipv6() && !fault.v4_mapped);
-        if fault.stage == Stage::OutsidePortSearch && (!watched || self.search_missed) {
-            fault.stage = Stage::Unknown;
+    fn doubted(&mut self, mut fault: Fault) -> Fault {
+        if fault.stage == Stage::OutsidePortSearch {
+            let watched = self.tracer.sees_port_search(fault.destination.is_ipv6());
+            let missed = *self.search_missed.get_or_insert_with(|| self.tracer.port_search_missed());
+            if !watched || missed {
+                fault.stage = Stage::Unknown;
+            }
         }
         fault
     }
@@ -193,7 +202,7 @@ impl Live {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
         let mut other = tables.counts_full().context("read the counter of refused keys")?;
-        self.search_missed = self.search_missed || self.tracer.port_search_missed();
+        self.forget_that_none_was_missed();
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {
             let Ok(mut row) = decode::row(&key, &value) else {

@@ -76,7 +76,6 @@ fn attempts(args: &Args) -> Result<ThreadTally> {
             held.push(open(args)?);
         }
         let Some(socket) = held.last() else { continue };
-
         match connect(socket, &destination) {
             Ok(()) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => {

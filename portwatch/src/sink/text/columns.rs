@@ -22,13 +22,6 @@ impl<const N: usize> Columns<N> {
         Self { columns }
     }
 
-    /// Aligns one column otherwise.
-    pub(super) fn align(&mut self, column: usize, align: Align) {
-        if let Some((aligned, _)) = self.columns.get_mut(column) {
-            *aligned = align;
-        }
-    }
-
     /// Makes room for these texts.
     pub(super) fn fit(&mut self, texts: &[String; N]) {
         for ((_, width), text) in self.columns.iter_mut().zip(texts) {

@@ -64,9 +64,9 @@ pub(super) fn table(summary: &Summary, paint: Paint, time_of_day: impl Fn(BootNs
     }
     let sums = sums(&summary.rows);
     let rows: Vec<[String; 8]> = sums.iter().take(SHOWN_ROWS).map(|sum| cells(sum, &time_of_day)).collect();
-    let left = |width| (Align::Left, width);
-    let mut columns = Columns::new([8, 14, 21, 13, 15, 10, 12, 12].map(left));
-    columns.align(0, Align::Right);
+    let mut usual = [8, 14, 21, 13, 15, 10, 12, 12].map(|width| (Align::Left, width));
+    usual[0].0 = Align::Right;
+    let mut columns = Columns::new(usual);
     rows.iter().for_each(|row| columns.fit(row));
     let heading =
         ["COUNT", "PROCESS", "DESTINATION", "ERRNO", "CAUSE", "NETNS", "FIRST", "LAST"].map(str::to_owned);
