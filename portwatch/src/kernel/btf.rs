@@ -60,7 +60,13 @@ pub(super) struct Btf {
     strings: usize,
     /// Where each type starts in `bytes`, by id; id 0 is void.
     types: Vec<usize>,
+    structures: Names,
+    functions: Names,
 }
+
+/// Types of one kind in order: the first bytes of each name, with the type's id. A kernel has tens of thousands, and
+/// these bytes tell almost all of them from a wanted one without a look at the whole name.
+type Names = Vec<(u32, u32)>;
 
 impl Btf {
     /// Indexes the types.
@@ -78,22 +84,35 @@ impl Btf {
             return Err(BtfError::Truncated("the header"));
         }
         let mut types = vec![start];
+        let (mut structures, mut functions) = (Names::new(), Names::new());
         let mut at = start;
         while at < end {
-            types.push(at);
             let info = word(&bytes, at + 4).ok_or(BtfError::Truncated("a type"))?;
+            let names = match kind_of(info) {
+                kind::STRUCT => Some(&mut structures),
+                kind::FUNC => Some(&mut functions),
+                _ => None,
+            };
+            if let Some(names) = names {
+                let name = word(&bytes, at).and_then(|name| strings.checked_add(name as usize));
+                let head = name.and_then(|name| word(&bytes, name));
+                // A type takes 12 bytes, so as many as an u32 counts are beyond any file.
+                let id = u32::try_from(types.len()).map_err(|_| BtfError::Truncated("the header"))?;
+                names.push((head.unwrap_or(0), id));
+            }
+            types.push(at);
             at += 12 + trailer(info)?;
         }
         if at != end {
             return Err(BtfError::Truncated("a type"));
         }
-        Ok(Self { bytes, strings, types })
+        Ok(Self { bytes, strings, types, structures, functions })
     }
 
     /// The member that `path` (names joined by dots) leads to in the first structure called `name`.
     pub(super) fn member(&self, name: &str, path: &str) -> Result<Member, BtfError> {
         let missing = || BtfError::Missing { what: "member", name: format!("{name}.{path}") };
-        let mut id = self.find(kind::STRUCT, name).ok_or_else(missing)?;
+        let mut id = self.find(&self.structures, name).ok_or_else(missing)?;
         let mut bits = 0;
         for step in path.split('.') {
             let (offset, member) = self.member_of(id, step, &mut { MAX_STEPS }).ok_or_else(missing)?;
@@ -107,7 +126,7 @@ impl Btf {
     /// The names of the arguments of the function called `name`.
     pub(super) fn arguments(&self, name: &str) -> Result<Vec<&str>, BtfError> {
         let missing = || BtfError::Missing { what: "function", name: name.to_owned() };
-        let function = self.find(kind::FUNC, name).and_then(|id| self.at(id)).ok_or_else(missing)?;
+        let function = self.function(name).and_then(|id| self.at(id)).ok_or_else(missing)?;
         let prototype = self
             .at(self.word(function + 8))
             .filter(|at| self.kind(*at) == kind::FUNC_PROTO)
@@ -118,11 +137,22 @@ impl Btf {
             .collect()
     }
 
-    /// The first type of this kind and name.
-    fn find(&self, wanted: u32, name: &str) -> Option<u32> {
-        let named = |at: usize| self.kind(at) == wanted && self.string(self.word(at)) == Some(name);
-        let position = self.types.iter().skip(1).position(|at| named(*at))?;
-        u32::try_from(position + 1).ok()
+    /// The id of the first function called `name`.
+    pub(super) fn function(&self, name: &str) -> Option<u32> {
+        self.find(&self.functions, name)
+    }
+
+    /// The first of these types that is called `name`.
+    fn find(&self, names: &Names, name: &str) -> Option<u32> {
+        // The terminator counts too; names of one or two letters have no head of their own.
+        let head = match *name.as_bytes() {
+            [a, b, c] => Some(u32::from_ne_bytes([a, b, c, 0])),
+            [a, b, c, d, ..] => Some(u32::from_ne_bytes([a, b, c, d])),
+            _ => None,
+        };
+        let named = |id: u32| self.at(id).and_then(|at| self.string(self.word(at))) == Some(name);
+        let mut alike = names.iter().filter(|(found, _)| head.is_none_or(|head| head == *found));
+        alike.find(|(_, id)| named(*id)).map(|(_, id)| *id)
     }
 
     /// Bit offset and type of a member, looked for in anonymous members too.
@@ -168,7 +198,7 @@ impl Btf {
     }
 
     fn kind(&self, at: usize) -> u32 {
-        (self.word(at + 4) >> 24) & 0x1f
+        kind_of(self.word(at + 4))
     }
 
     /// A word of a type; `parse` has seen to it that types lie inside.
@@ -186,10 +216,14 @@ fn word(bytes: &[u8], offset: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(*bytes.get(offset..)?.first_chunk()?))
 }
 
+fn kind_of(info: u32) -> u32 {
+    (info >> 24) & 0x1f
+}
+
 /// Bytes behind the 12 that each type has.
 fn trailer(info: u32) -> Result<usize, BtfError> {
     let members = (info & 0xffff) as usize;
-    Ok(match (info >> 24) & 0x1f {
+    Ok(match kind_of(info) {
         kind::INT | kind::VAR | kind::DECL_TAG => 4,
         kind::ARRAY => 12,
         kind::STRUCT | kind::UNION | kind::DATASEC | kind::ENUM64 => 12 * members,

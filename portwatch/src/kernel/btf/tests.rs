@@ -112,11 +112,37 @@ fn arguments_have_their_names_in_order() {
 }
 
 #[test]
+fn functions_are_found_by_their_whole_name_and_the_first_counts() {
+    let mut btf = Builder::new();
+    btf.record("tcp_bind", kind::STRUCT, &[]); // 1: no function
+    for name in ["tcp_binds", "tcp_bind", "tcp_bind", "tcp", "ab", "a", ""] {
+        btf.add(name, kind::FUNC, 0, 0, &[]); // 2 to 8
+    }
+    let btf = Btf::parse(btf.bytes()).unwrap();
+    let cases = [
+        ("tcp_binds", Some(2)),
+        ("tcp_bind", Some(3)),
+        ("tcp_bin", None),
+        ("tcp", Some(5)),
+        ("ab", Some(6)),
+        // The last name of the file, with fewer bytes behind it than a word has.
+        ("a", Some(7)),
+        ("tc", None),
+        ("", Some(8)),
+    ];
+    for (name, expected) in cases {
+        assert_eq!(btf.function(name), expected, "{name:?}");
+    }
+}
+
+#[test]
 fn no_truncation_and_no_flipped_bit_panics() {
     let whole = small();
     let look = |bytes: Vec<u8>| {
         if let Ok(btf) = Btf::parse(bytes) {
             let _ = (btf.member("outer", "in.b"), btf.member("looped", "x"), btf.arguments("connect"));
+            // An id beyond the types would make the type information for aya as large as the id says.
+            assert!(btf.function("connect").is_none_or(|id| (id as usize) < whole.len() / 12));
         }
     };
     for length in 0..whole.len() {
