@@ -4,6 +4,7 @@
 //! refuses. Must not know: what the bytes mean, who shows them, the command line.
 
 mod attach;
+mod aya_btf;
 mod btf;
 mod filter;
 mod layout;

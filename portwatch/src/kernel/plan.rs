@@ -22,6 +22,14 @@ pub(super) struct Plan {
     pub(super) connect: Vec<Planned>,
 }
 
+impl Plan {
+    /// Every function that a program may go to.
+    pub(super) fn functions(&self) -> impl Iterator<Item = &'static str> {
+        let planned = self.port_search.iter().flatten().chain(&self.connect);
+        planned.filter(|planned| planned.program.is_ok()).map(|planned| planned.function)
+    }
+}
+
 /// Where the socket stands among the arguments of the port search, on every kernel.
 const SOCKET_ARGUMENT: usize = 1;
 

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use aya::maps::{MapError, RingBuf};
 use aya::programs::ProgramFd;
 use aya::programs::fexit::FExitLink;
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod};
+use aya::{Ebpf, Pod};
 use aya_log::EbpfLogger;
 use portwatch_ebpf::abi;
 
@@ -16,7 +16,7 @@ use super::preflight::running_kernels_types;
 use super::refusal::{self, Refusal};
 use super::ring::Ring;
 use super::tables::Tables;
-use super::{filter, layout};
+use super::{aya_btf, filter, layout};
 use crate::event::Filter;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
@@ -62,12 +62,13 @@ impl Tracer {
         if by == PortSearchBy::Wrappers {
             plan.port_search.remove(0);
         }
+        let functions = plan.functions().filter_map(|name| Some((name, types.function(name)?))).collect();
+        // Megabytes; the next step needs some of its own.
         drop(types);
+        let btf = aya_btf::with_functions(functions);
         // Programs log only for somebody who reads it: the verifier removes what is below this level.
         let level: u8 = if log::log_enabled!(log::Level::Trace) { 4 } else { 0 };
-        let btf = AyaBtf::from_sys_fs().map_err(|error| refusal::no_btf(&error.to_string()))?;
-        let mut ebpf = EbpfLoader::new()
-            .btf(Some(&btf))
+        let mut ebpf = aya_btf::loader()
             .override_global("SETTINGS", &settings, true)
             .override_global(aya_log::LEVEL, &level, false)
             .load(OBJECT)
