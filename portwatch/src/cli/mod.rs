@@ -5,6 +5,7 @@
 mod args;
 mod doctor;
 mod filter;
+mod memory;
 mod outcome;
 mod output;
 mod stop;
@@ -29,6 +30,7 @@ use crate::term::Paint;
 pub fn run() -> Result<Outcome> {
     let args = Args::parse();
     log_to_stderr(args.verbose);
+    memory::hold_little();
     match args.command.unwrap_or(Command::Trace(args.trace)) {
         Command::Trace(options) => trace::run(&options, paint(args.color)),
         Command::Doctor => doctor::run(paint(args.color)),

@@ -10,5 +10,6 @@ mod curl;
 mod doctor;
 mod filters;
 mod losses;
+mod memory;
 mod session;
 mod text;
