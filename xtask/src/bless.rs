@@ -1,35 +1,45 @@
-//! The session in README.md, as the virtual machine printed it.
+//! What commands write into documents: a session, figures.
 //!
-//! In: the text of README.md and a session. Out: the text with the session between its two markers.
+//! In: a document and a text. Out: the document with the text between two markers. Must not know: what the text says.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-const START: &str = "<!-- session: cargo xtask vm --bless -->";
-const END: &str = "<!-- /session -->";
-
-/// Reads the file and checks that it has a place for a session.
-pub(crate) fn read(path: &Path) -> Result<String> {
-    let text = fs::read_to_string(path).with_context(|| {
-        format!("read {}\nhint: --bless writes into a README.md that has {START} and {END}", path.display())
-    })?;
-    place(&text)?;
-    Ok(text)
+/// A place in a document that a command fills.
+#[derive(Debug)]
+pub(crate) struct Block {
+    start: &'static str,
+    end: &'static str,
 }
 
-/// `text` with `session` in its place.
-pub(crate) fn rewritten(text: &str, session: &str) -> Result<String> {
-    let (before, after) = place(text)?;
-    Ok(format!("{before}{START}\n```text\n{}\n```\n{END}{after}", session.trim()))
-}
+/// The session in README.md.
+pub(crate) const SESSION: Block =
+    Block { start: "<!-- session: cargo xtask vm --bless -->", end: "<!-- /session -->" };
 
-fn place(text: &str) -> Result<(&str, &str)> {
-    let parts = text.split_once(START).and_then(|(before, rest)| Some((before, rest.split_once(END)?.1)));
-    parts.with_context(|| {
-        format!("README.md has no place for the session\nhint: add the lines {START} and {END}")
-    })
+impl Block {
+    /// Reads a document and checks that it has this place.
+    pub(crate) fn read(&self, path: &Path) -> Result<String> {
+        let text = fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        self.place(&text).with_context(|| format!("read {}", path.display()))?;
+        Ok(text)
+    }
+
+    /// `document` with `text` in this place.
+    pub(crate) fn filled(&self, document: &str, text: &str) -> Result<String> {
+        let (before, after) = self.place(document)?;
+        Ok(format!("{before}{}\n{}\n{}{after}", self.start, text.trim(), self.end))
+    }
+
+    fn place<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str)> {
+        let parts = text
+            .split_once(self.start)
+            .and_then(|(before, rest)| Some((before, rest.split_once(self.end)?.1)));
+        parts.with_context(|| {
+            format!("--bless finds no place to write to\nhint: add the lines {} and {}", self.start, self.end)
+        })
+    }
 }
 
 #[cfg(test)]
@@ -38,15 +48,17 @@ mod tests {
 
     #[test]
     fn only_the_block_changes() {
-        let text = format!("# Title\n\n{START}\nold\n{END}\nrest\n");
-        let fresh = rewritten(&text, "$ true\n").unwrap();
-        assert_eq!(fresh, format!("# Title\n\n{START}\n```text\n$ true\n```\n{END}\nrest\n"));
-        assert_eq!(rewritten(&fresh, "$ true\n").unwrap(), fresh);
+        let Block { start, end } = SESSION;
+        let text = format!("# Title\n\n{start}\nold\n{end}\nrest\n");
+        let fresh = SESSION.filled(&text, "$ true\n").unwrap();
+        assert_eq!(fresh, format!("# Title\n\n{start}\n$ true\n{end}\nrest\n"));
+        assert_eq!(SESSION.filled(&fresh, "$ true\n").unwrap(), fresh);
     }
 
     #[test]
     fn a_missing_marker_is_told() {
-        assert!(rewritten(START, "").unwrap_err().to_string().contains("hint:"));
-        assert!(rewritten(&format!("{END} {START}"), "").is_err());
+        let Block { start, end } = SESSION;
+        assert!(SESSION.filled(start, "").unwrap_err().to_string().contains("hint:"));
+        assert!(SESSION.filled(&format!("{end} {start}"), "").is_err());
     }
 }

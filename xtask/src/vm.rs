@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::bless::SESSION;
 use crate::checkout::Checkout;
+use crate::dist;
 use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, Job, Terminal};
 use crate::kernels::{Kernels, Series};
 use crate::setup::{self, Need};
-use crate::{bless, dist};
 
 const STORY: &str = include_str!("../guest/story.sh");
 const NGINX_CONFIG: &str = include_str!("../guest/nginx.conf");
@@ -43,7 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let readme = checkout.path("README.md");
     // Before the long part.
-    let old_text = if args.bless { Some(bless::read(&readme)?) } else { None };
+    let old_text = if args.bless { Some(SESSION.read(&readme)?) } else { None };
     setup::ensure(&[Need::Toolchain, Need::Qemu])?;
     let kernel = Kernels::default().fetch(&args.kernel)?;
     let mut files = Overlay::default();
@@ -64,7 +65,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         if outcome.status != 0 {
             bail!("the story failed with exit code {}: README.md stays as it was", outcome.status);
         }
-        let text = bless::rewritten(&old_text, &outcome.output)?;
+        let text = SESSION.filled(&old_text, &format!("```text\n{}\n```", outcome.output.trim()))?;
         fs::write(&readme, text).with_context(|| format!("write {}", readme.display()))?;
     }
     Ok(ExitCode::from(outcome.status))
