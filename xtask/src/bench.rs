@@ -1,56 +1,121 @@
-//! `cargo xtask bench`: what portwatch costs a connect().
+//! `cargo xtask bench`: what portwatch costs, beside what others cost.
 //!
-//! In: a kernel series. Out: what the measuring program printed in a guest whose clock counts instructions, and
-//! its exit code. Must not know: what is measured, and the limits.
+//! In: a kernel series. Out: a table on stdout, progress on stderr; in docs/ the table and the figures that later
+//! ones are held against. Must not know: how a figure is measured.
 
+use std::fs;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use ebpf_build::Object;
 
+use self::figures::Figures;
+use crate::bless::FIGURES;
 use crate::checkout::Checkout;
 use crate::guest::overlay::Overlay;
+use crate::guest::programs;
 use crate::guest::{self, Clock, Job, Terminal};
 use crate::kernels::{Kernel, Kernels, Series};
-use crate::process::quoted;
 use crate::setup::{self, Need};
 use crate::{dist, packages};
 
-/// What the limits were set for.
+mod compare;
+mod figures;
+mod goals;
+mod table;
+
+/// What the limits were set for, and the committed figures were measured in.
 pub(crate) const KERNEL: Series = Series::Numbered(6, 1);
 const LIMIT: Duration = Duration::from_secs(30 * 60);
+/// Packages of other people's programs to compare with.
+const PEERS: [&str; 3] = ["bpftrace", "libbpf-tools", "strace"];
+const COMMITTED: &str = "docs/benchmarks.json";
+const DOCUMENT: &str = "docs/benchmarks.md";
+/// The measuring program holds a thousand ports from both ends.
+const SCRIPT: &str = "ulimit -n 8192\nexec /guest-bench";
 
-/// What to measure in.
+/// What to measure in, and what for.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Kernel series to measure in, such as 6.1 or 6.12, or `newest`
     #[arg(long, value_name = "SERIES", default_value_t = KERNEL)]
     kernel: Series,
-    /// Fail when a cost is above its limit
+    /// Only portwatch and the empty programs it is compared with
+    #[arg(long)]
+    quick: bool,
+    /// Fail when a figure is more than 5 % worse than the committed one, or a goal is no longer reached
     #[arg(long)]
     check: bool,
+    /// Commit to these figures: write docs/benchmarks.md and docs/benchmarks.json
+    #[arg(long, conflicts_with_all = ["quick", "check"])]
+    bless: bool,
 }
 
-/// Measures.
+/// Measures, and prints the table.
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
-    let options = if args.check { vec!["--check".to_owned()] } else { Vec::new() };
+    if (args.check || args.bless) && args.kernel != KERNEL {
+        bail!("figures are committed for linux {KERNEL} only\nhint: leave out --kernel");
+    }
+    // Before the long part.
+    let document = checkout.path(DOCUMENT);
+    let old_text = if args.bless { Some(FIGURES.read(&document)?) } else { None };
+    let committed = if args.check { Some(committed(checkout)?) } else { None };
     setup::ensure(&[Need::Toolchain, Need::Qemu])?;
     let kernel = Kernels::default().fetch(&args.kernel)?;
-    Ok(ExitCode::from(in_guest(checkout, &kernel, &options)?))
+    let figures = measure(checkout, &kernel, args.quick)?;
+    let text = table::text(&figures);
+    println!("{text}");
+    if let Some(old_text) = old_text {
+        let write = |path: &std::path::Path, text: String| {
+            fs::write(path, text).with_context(|| format!("write {}", path.display()))
+        };
+        write(&document, FIGURES.filled(&old_text, &text)?)?;
+        write(&checkout.path(COMMITTED), figures.to_json()?)?;
+    }
+    let good = committed.is_none_or(|committed| is_as_good(&figures, &committed));
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Runs the measuring program with `options` and returns its exit status.
-pub(crate) fn in_guest(checkout: &Checkout, kernel: &Kernel, options: &[String]) -> Result<u8> {
+/// Measures portwatch in `kernel` and tells whether it costs no more than what is committed.
+pub(crate) fn check(checkout: &Checkout, kernel: &Kernel) -> Result<bool> {
+    let committed = committed(checkout)?;
+    let figures = measure(checkout, kernel, true)?;
+    println!("{}", table::text(&figures));
+    Ok(is_as_good(&figures, &committed))
+}
+
+fn is_as_good(figures: &Figures, committed: &Figures) -> bool {
+    let findings = compare::findings(figures, committed);
+    for finding in &findings {
+        println!("{finding}");
+    }
+    findings.is_empty()
+}
+
+fn committed(checkout: &Checkout) -> Result<Figures> {
+    let path = checkout.path(COMMITTED);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("read {}\nhint: `cargo xtask bench --bless` writes it", path.display()))?;
+    Figures::committed(&text).with_context(|| format!("read {}", path.display()))
+}
+
+fn measure(checkout: &Checkout, kernel: &Kernel, quick: bool) -> Result<Figures> {
     let empty = ebpf_build::build(checkout.root(), Object::Empty)?;
     let mut files = Overlay::default();
+    if !quick {
+        files.archive(programs::archive("peers", &PEERS)?);
+    }
     files.program("usr/bin/portwatch", &dist::build(checkout)?, "PORTWATCH_BIN")?;
     files.program("empty-hooks.o", &empty, "EMPTY_OBJECT")?;
     let bench = packages::test_program(checkout, "bench").context("build the measuring program")?;
     files.program("guest-bench", &bench, "GUEST_BENCH")?;
-    let options: Vec<_> = options.iter().map(|option| quoted(option)).collect();
-    let script = format!("exec /guest-bench {}\n", options.join(" "));
+    let script = format!("{SCRIPT}{}\n", if quick { " --quick" } else { "" });
     let name = "bench".to_owned();
-    let job = Job { name, files, script, terminal: Terminal::Log, clock: Clock::Instructions, limit: LIMIT };
-    Ok(guest::run(checkout, kernel, job)?.status)
+    let (terminal, clock) = (Terminal::Progress, Clock::Instructions);
+    let outcome = guest::run(checkout, kernel, Job { name, files, script, terminal, clock, limit: LIMIT })?;
+    if outcome.status != 0 {
+        bail!("the measuring program failed with exit code {}", outcome.status);
+    }
+    Figures::printed(&outcome.output).context("read what the measuring program printed")
 }

@@ -17,6 +17,9 @@ pub(crate) struct Block {
 /// The session in README.md.
 pub(crate) const SESSION: Block =
     Block { start: "<!-- session: cargo xtask vm --bless -->", end: "<!-- /session -->" };
+/// The figures in docs/benchmarks.md.
+pub(crate) const FIGURES: Block =
+    Block { start: "<!-- figures: cargo xtask bench --bless -->", end: "<!-- /figures -->" };
 
 impl Block {
     /// Reads a document and checks that it has this place.

@@ -19,6 +19,7 @@ use crate::kernels::Kernel;
 mod accelerator;
 mod archive;
 pub(crate) mod overlay;
+pub(crate) mod programs;
 mod qemu;
 mod root;
 mod verdict;
@@ -31,8 +32,10 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 /// Who is at the guest's terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Terminal {
-    /// Nobody; what the script prints is copied and returned.
+    /// Nobody; what the script prints is copied to stdout and returned.
     Log,
+    /// Nobody; what the script prints is copied to stderr, as the progress that it is, and returned.
+    Progress,
     /// A person, with this process's stdin and stdout.
     Shell,
 }

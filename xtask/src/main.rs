@@ -52,7 +52,7 @@ enum Command {
     ///
     /// About one minute for the host, one for each kernel and two for the limits, once built.
     Test(test::Args),
-    /// Measure what portwatch costs a connect(), in counted instructions. About two minutes once built.
+    /// Measure what portwatch costs, in counted instructions, beside what others cost. Five minutes once built.
     Bench(bench::Args),
     /// Check format, lints, who imports whom, and the documentation. About a minute, two at first.
     Check,

@@ -48,14 +48,14 @@ pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("run {}", shown(command)))?;
     let stdout = child.stdout.take().context("stdout was not piped")?;
-    let seen = copy_live(stdout)?;
+    let seen = copy_live(stdout, io::stdout())?;
     let status = child.wait().with_context(|| format!("wait for {}", shown(command)))?;
     Ok((status, String::from_utf8_lossy(&seen).into_owned()))
 }
 
-/// Copies `from` to stdout as it comes, without the carriage returns that a terminal line adds, and returns
+/// Copies `from` to `to` as it comes, without the carriage returns that a terminal line adds, and returns
 /// what was copied.
-pub(crate) fn copy_live(mut from: impl Read) -> Result<Vec<u8>> {
+pub(crate) fn copy_live(mut from: impl Read, mut to: impl Write) -> Result<Vec<u8>> {
     let mut seen = Vec::new();
     let mut block = [0; COPY_BLOCK];
     loop {
@@ -65,9 +65,8 @@ pub(crate) fn copy_live(mut from: impl Read) -> Result<Vec<u8>> {
         }
         let start = seen.len();
         seen.extend(block.iter().take(length).filter(|byte| **byte != b'\r'));
-        let mut stdout = io::stdout().lock();
-        stdout.write_all(seen.get(start..).unwrap_or_default()).context("write to stdout")?;
-        stdout.flush().context("write to stdout")?;
+        to.write_all(seen.get(start..).unwrap_or_default()).context("show the output of a command")?;
+        to.flush().context("show the output of a command")?;
     }
 }
 

@@ -4,7 +4,7 @@
 //! the job's script as `/command`.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -20,6 +20,7 @@ const TEXT: u32 = 0o644;
 /// Files and environment of a job.
 #[derive(Debug, Default)]
 pub(crate) struct Overlay {
+    archives: Vec<PathBuf>,
     files: Vec<(String, u32, Vec<u8>)>,
     environment: Vec<(String, String)>,
 }
@@ -44,12 +45,17 @@ impl Overlay {
         self.files.push((name.to_owned(), TEXT, contents.into()));
     }
 
+    /// Adds what is in an archive.
+    pub(crate) fn archive(&mut self, path: PathBuf) {
+        self.archives.push(path);
+    }
+
     /// Sets an environment variable for the job's script.
     pub(crate) fn variable(&mut self, name: &str, value: &str) {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
-    /// The archive.
+    /// The archive; several of them behind each other, if archives were added.
     pub(super) fn pack(mut self, script: &str, terminal: Terminal) -> Result<Vec<u8>> {
         let exports =
             self.environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
@@ -59,7 +65,7 @@ impl Overlay {
         self.text(
             "terminal",
             match terminal {
-                Terminal::Log => "log",
+                Terminal::Log | Terminal::Progress => "log",
                 Terminal::Shell => "shell",
             },
         );
@@ -70,6 +76,11 @@ impl Overlay {
         for (name, mode, contents) in &self.files {
             archive.file(name, *mode, contents)?;
         }
-        archive.finish()
+        let mut bytes = Vec::new();
+        for path in &self.archives {
+            bytes.extend(fs::read(path).with_context(|| format!("read {}", path.display()))?);
+        }
+        bytes.extend(archive.finish()?);
+        Ok(bytes)
     }
 }

@@ -5,8 +5,9 @@
 //! verdict, to a file.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,10 @@ use crate::process;
 const QEMU: &str = "qemu-system-x86_64";
 /// Without 16-byte compare-and-swap: QEMU 7.2 leaves garbage in the flags after one, which linux 6.12 does not survive.
 const CPU: &str = "max,-cx16";
-const MEMORY: &str = "1024";
+/// In MiB, for a guest with the usual files.
+const MEMORY: usize = 1024;
+/// The usual files take less, in MiB. More of them lie in memory twice while the kernel unpacks them.
+const USUAL_FILES: usize = 128;
 /// A kernel that panics resets, and QEMU ends at a reset.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet";
 const POLL: Duration = Duration::from_millis(20);
@@ -42,6 +46,8 @@ pub(super) struct Machine {
     messages: PathBuf,
     accelerator: Accelerator,
     terminal: Terminal,
+    /// In MiB.
+    memory: usize,
 }
 
 /// What became of a boot.
@@ -96,6 +102,7 @@ impl Machine {
             messages: log("qemu"),
             accelerator,
             terminal,
+            memory: memory(initrd),
         };
         fs::write(machine.initrd(), initrd)
             .with_context(|| format!("write {}", machine.initrd().display()))?;
@@ -156,7 +163,13 @@ impl Machine {
         let messages = fs::File::create(&self.messages)
             .with_context(|| format!("create {}", self.messages.display()))?;
         let mut command = Command::new(QEMU);
-        command.args(self.accelerator.options).args(["-cpu", CPU, "-m", MEMORY, "-no-reboot"]);
+        command.args(self.accelerator.options).args([
+            "-cpu",
+            CPU,
+            "-m",
+            &self.memory.to_string(),
+            "-no-reboot",
+        ]);
         command.args(["-nodefaults", "-display", "none", "-monitor", "none"]);
         command.arg("-kernel").arg(&self.image).arg("-initrd").arg(self.initrd());
         command.args(["-append", KERNEL_COMMAND_LINE]);
@@ -164,11 +177,15 @@ impl Machine {
         command.args(["-chardev", "stdio,id=terminal,signal=off", "-serial", "chardev:terminal"]);
         command.args(["-serial", &serial_file(&self.verdict())]);
         command.stderr(messages);
-        if self.terminal == Terminal::Log {
+        let copy: fn(ChildStdout) -> Result<Vec<u8>> = match self.terminal {
+            Terminal::Progress => |output| process::copy_live(output, io::stderr()),
+            Terminal::Log | Terminal::Shell => |output| process::copy_live(output, io::stdout()),
+        };
+        if self.terminal != Terminal::Shell {
             command.stdin(Stdio::null()).stdout(Stdio::piped());
         }
         let mut child = command.spawn().with_context(|| format!("run {QEMU}"))?;
-        let output = child.stdout.take().map(|stdout| thread::spawn(|| process::copy_live(stdout)));
+        let output = child.stdout.take().map(|stdout| thread::spawn(move || copy(stdout)));
         Ok(Running { machine: self, child, output })
     }
 
@@ -227,6 +244,13 @@ impl Drop for Running<'_> {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What the guest needs, in MiB.
+fn memory(initrd: &[u8]) -> usize {
+    const MEBIBYTE: usize = 1 << 20;
+    let files = initrd.len() / MEBIBYTE;
+    if files < USUAL_FILES { MEMORY } else { MEMORY + 2 * files }
 }
 
 /// QEMU's options separate their parts by commas.

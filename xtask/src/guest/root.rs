@@ -1,40 +1,17 @@
 //! The guest's own files: a shell, a web server, a client, the network tools.
 //!
-//! In: Debian packages, unpacked but never installed. Out: an archive in the cache, made once.
+//! In: programs from packages. Out: an archive in the cache, made once.
 
-use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use anyhow::{Context as _, Result};
-use ebpf_build::cache_dir;
+use anyhow::Result;
 
 use super::archive::Archive;
-use crate::apt::{self, Apt};
-use crate::process;
+use super::programs;
 
 /// To be raised when [`pack`] changes.
 const FORMAT: u32 = 1;
-const SUITE: &str = "bookworm";
 const PACKAGES: [&str; 5] = ["busybox-static", "nginx-light", "curl", "iproute2", "bash"];
-/// Nothing in the guest reads these, and each megabyte is unpacked at each boot.
-const BALLAST: [&str; 14] = [
-    "boot",
-    "home",
-    "lib/systemd",
-    "usr/lib/x86_64-linux-gnu/gconv",
-    "usr/lib/locale",
-    "usr/share/bash-completion",
-    "usr/share/debconf",
-    "usr/share/doc",
-    "usr/share/info",
-    "usr/share/lintian",
-    "usr/share/locale",
-    "usr/share/man",
-    "usr/share/perl5",
-    "usr/share/i18n",
-];
 /// Name, permissions.
 const FOLDERS: [(&str, u32); 15] = [
     ("dev", 0o755),
@@ -61,43 +38,8 @@ const HOSTS: &str = "127.0.0.1 localhost\n::1 localhost\n";
 
 /// The archive of the guest's files.
 pub(super) fn archive() -> Result<PathBuf> {
-    let folder = cache_dir().join("guest");
-    let path = folder.join(format!("root-{:016x}.cpio", fingerprint()));
-    if !path.exists() {
-        eprintln!("xtask: fetching the guest's programs ({})", PACKAGES.join(", "));
-        fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
-        let scratch = tempfile::tempdir_in(&folder)
-            .with_context(|| format!("create a folder in {}", folder.display()))?;
-        make(scratch.path(), &path).context("make the guest's files")?;
-    }
-    Ok(path)
-}
-
-/// Changes with all that decides what is in the archive.
-fn fingerprint() -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (FORMAT, SUITE, PACKAGES, BALLAST, FOLDERS).hash(&mut hasher);
-    (PASSWD, GROUP, HOSTS).hash(&mut hasher);
-    hasher.finish()
-}
-
-fn make(scratch: &Path, path: &Path) -> Result<()> {
-    let (downloads, tree) = (scratch.join("packages"), scratch.join("root"));
-    for folder in [&downloads, &tree] {
-        fs::create_dir(folder).with_context(|| format!("create {}", folder.display()))?;
-    }
-    Apt::open("guest", &[SUITE])?.download_with_dependencies(&PACKAGES, &downloads)?;
-    for package in apt::package_files(&downloads)? {
-        process::capture(Command::new("dpkg-deb").arg("--extract").arg(&package).arg(&tree))?;
-    }
-    for ballast in BALLAST.map(|name| tree.join(name)) {
-        if ballast.exists() {
-            fs::remove_dir_all(&ballast).with_context(|| format!("remove {}", ballast.display()))?;
-        }
-    }
-    let fresh = scratch.join("root.cpio");
-    fs::write(&fresh, pack(&tree)?).with_context(|| format!("write {}", fresh.display()))?;
-    fs::rename(&fresh, path).with_context(|| format!("create {}", path.display()))
+    let decides = (FORMAT, FOLDERS, PASSWD, GROUP, HOSTS);
+    programs::cached("root", &PACKAGES, decides, |unpacked| pack(&unpacked.tree))
 }
 
 fn pack(tree: &Path) -> Result<Vec<u8>> {

@@ -1,0 +1,128 @@
+//! What is measured: programs that watch connects, each with how to start it, how to see that it has attached, and
+//! what it should show.
+
+use crate::loader;
+use crate::shown::Shows;
+
+/// A program that watches.
+pub(crate) struct Subject {
+    /// Names its row.
+    pub(crate) name: &'static str,
+    /// Program and arguments.
+    pub(crate) command: &'static [&'static str],
+    /// How to see that it has attached.
+    pub(crate) attached: Attached,
+    /// What of the connects it should show.
+    pub(crate) shows: Shows,
+    /// What is done to it.
+    pub(crate) load: Load,
+}
+
+/// How to see that a program has attached.
+pub(crate) enum Attached {
+    /// These functions are hooked, and it has written this.
+    Hooks(&'static [&'static str], &'static str),
+    /// The measuring process is traced.
+    Tracer,
+}
+
+/// What is done to a subject.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// Each kind of connect.
+    All,
+    /// Failing connects while it is stopped: what the kernel side costs alone.
+    Stopped,
+    /// Failing connects beyond what is sent in detail.
+    Beyond,
+}
+
+/// In [`Subject::command`]: this program's own file.
+pub(crate) const OWN_PROGRAM: &str = "(this program)";
+/// In [`Subject::command`]: this program's own process.
+pub(crate) const OWN_PID: &str = "(this process)";
+
+const CONNECT: &[&str] = &["tcp_v4_connect"];
+const BOTH: &[&str] = &["__inet_hash_connect", "tcp_v4_connect"];
+const ALL: &[&str] = &["__inet_hash_connect", "tcp_v4_connect", "tcp_v6_connect"];
+const PORTWATCH: &[&str] = &["portwatch", "trace", "--json"];
+const PORTWATCH_READY: &str = "portwatch: ready";
+const ATTACHING: &str = "Attaching 1 probe";
+
+impl Subject {
+    /// The floor.
+    pub(crate) const EMPTY_PAIR: Self = Self {
+        name: "empty fexit pair, bare aya loader",
+        command: &[OWN_PROGRAM, "--bare-loader"],
+        attached: Attached::Hooks(BOTH, loader::READY),
+        shows: Shows::Nothing,
+        load: Load::All,
+    };
+
+    const fn portwatch(name: &'static str, load: Load, shows: Shows) -> Self {
+        Self { name, command: PORTWATCH, attached: Attached::Hooks(ALL, PORTWATCH_READY), shows, load }
+    }
+
+    const fn bpftrace(name: &'static str, command: &'static [&'static str], shows: Shows) -> Self {
+        Self { name, command, attached: Attached::Hooks(CONNECT, ATTACHING), shows, load: Load::All }
+    }
+
+    const fn libbpf_tool(name: &'static str, command: &'static [&'static str], shows: Shows) -> Self {
+        Self { name, command, attached: Attached::Hooks(CONNECT, ""), shows, load: Load::All }
+    }
+}
+
+const OWN: [Subject; 4] = [
+    Subject::EMPTY_PAIR,
+    Subject::portwatch("portwatch", Load::All, Shows::Ledger),
+    Subject::portwatch("portwatch, its reader stopped", Load::Stopped, Shows::Ledger),
+    Subject::portwatch("portwatch, beyond the bound", Load::Beyond, Shows::Ledger),
+];
+
+const PEERS: [Subject; 7] = [
+    Subject::bpftrace(
+        "bpftrace kretfunc, counting",
+        &["bpftrace", "-e", "kretfunc:tcp_v4_connect /(int32)retval == -99/ { @[pid, comm] = count(); }"],
+        Shows::Map,
+    ),
+    Subject::bpftrace(
+        "bpftrace kretfunc, printing",
+        &[
+            "bpftrace",
+            "-e",
+            "kretfunc:tcp_v4_connect /(int32)retval == -99/ { printf(\"failed %d %s\\n\", pid, comm); }",
+        ],
+        Shows::FailureLines("failed "),
+    ),
+    Subject::bpftrace(
+        "bpftrace kretprobe, counting",
+        &["bpftrace", "-e", "kretprobe:tcp_v4_connect /(int32)retval == -99/ { @[pid, comm] = count(); }"],
+        Shows::Map,
+    ),
+    Subject::bpftrace(
+        "bpftrace kretprobe, printing",
+        &[
+            "bpftrace",
+            "-e",
+            "kretprobe:tcp_v4_connect /(int32)retval == -99/ { printf(\"failed %d %s\\n\", pid, comm); }",
+        ],
+        Shows::FailureLines("failed "),
+    ),
+    // To it a refused connect succeeds: its first packet went out.
+    Subject::libbpf_tool("libbpf-tools tcpconnect", &["tcpconnect"], Shows::Successes(1, 1)),
+    // Connected, accepted, and closed on both sides.
+    Subject::libbpf_tool("libbpf-tools tcptracer", &["tcptracer"], Shows::Successes(0, 4)),
+    Subject {
+        name: "strace",
+        command: &["strace", "-f", "-qq", "-e", "trace=connect", "-p", OWN_PID],
+        attached: Attached::Tracer,
+        shows: Shows::FailureLines("EADDRNOTAVAIL"),
+        load: Load::All,
+    },
+];
+
+/// All, or without the peers.
+pub(crate) fn subjects(quick: bool) -> Vec<Subject> {
+    let peers = if quick { Vec::new() } else { Vec::from(PEERS) };
+    OWN.into_iter().chain(peers).collect()
+}
