@@ -54,7 +54,8 @@ pub fn build(root: &Path, object: Object) -> Result<PathBuf> {
     let flags = [
         // aya-ebpf chooses the register layout of the traced machine by this.
         "--cfg=bpf_target_arch=\"x86_64\"".to_owned(),
-        "-Clink-arg=--btf".to_owned(),
+        // With 32-bit operations, which kernels have from 5.1 on: a fifth of the instructions less.
+        "-Ctarget-cpu=v3".to_owned(),
         format!("-Clinker={}", toolchain.linker.display()),
     ];
     let output = command

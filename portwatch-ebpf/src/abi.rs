@@ -18,40 +18,70 @@ pub type Address = Words;
 /// A task's name: [`COMM_LEN`] bytes, NUL-terminated; what follows the NUL is arbitrary.
 pub type Comm = Words;
 
-/// [`FailureKey::hook`]: `__inet_hash_connect`, which searches a local port, returned the error.
-pub const HOOK_PORT_SEARCH: u8 = 1;
-/// [`FailureKey::hook`]: `tcp_v4_connect` returned an error that no port-search hook had seen.
-pub const HOOK_TCP_V4_CONNECT: u8 = 2;
-/// [`FailureKey::hook`]: `tcp_v6_connect` returned an error that no port-search hook had seen.
-pub const HOOK_TCP_V6_CONNECT: u8 = 3;
+/// [`FailureKey::place`]: the search for a local port, `__inet_hash_connect`, returned the error.
+pub const PLACE_PORT_SEARCH: u8 = 1;
+/// [`FailureKey::place`]: TCP's connect returned an error that no hook on the port search had seen.
+pub const PLACE_CONNECT: u8 = 2;
+/// [`FailureKey::place`]: `__inet_bind` or `__inet6_bind` returned the error.
+pub const PLACE_BIND: u8 = 3;
+/// [`FailureKey::place`]: a socket that was used without a port got none, `inet_autobind`.
+pub const PLACE_AUTOBIND: u8 = 4;
+/// [`FailureKey::place`]: the socket layer, a security module or a control group refused before the transport was
+/// asked, or the transport is not TCP.
+pub const PLACE_SOCKET: u8 = 5;
+/// [`FailureKey::place`]: the network answered, or did not, after connect() had sent its packet.
+pub const PLACE_NETWORK: u8 = 6;
+
+/// [`FailureKey::place`]: the system call returned the error, and no hook tells where it came from.
+pub const PLACE_SYSCALL: u8 = 7;
+
+/// [`FailureKey::call`]: connect(2), or what in the kernel does the same.
+pub const CALL_CONNECT: u8 = 1;
+/// [`FailureKey::call`]: bind(2).
+pub const CALL_BIND: u8 = 2;
+/// [`FailureKey::call`]: sendto(2) or another call that sends.
+pub const CALL_SENDTO: u8 = 3;
+
+/// [`FailureKey::protocol`]: TCP.
+pub const PROTOCOL_TCP: u8 = 1;
+/// [`FailureKey::protocol`]: UDP.
+pub const PROTOCOL_UDP: u8 = 2;
+/// [`FailureKey::protocol`]: TCP as a path of an MPTCP connection, or MPTCP itself.
+pub const PROTOCOL_MPTCP: u8 = 3;
 
 /// [`FailureKey::flags`]: the socket had a local port of its own when the search began.
 pub const FLAG_HAD_PORT: u8 = 1;
 /// [`FailureKey::flags`]: an `AF_INET6` socket was used with an IPv4 address.
 pub const FLAG_V4_MAPPED: u8 = 2;
+/// [`FailureKey::flags`]: the socket is the kernel's own, or a thread of the kernel called.
+pub const FLAG_KERNEL_SOCKET: u8 = 4;
 
-/// What failures are counted by: the process, where it wanted to go, and how that failed.
+/// What failures are counted by: the process, what it wanted, and how that failed.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FailureKey {
-    /// Start of the thread group's leader, boot-clock nanoseconds; with `tgid` the identity of a process.
+    /// Start of the thread group's leader, boot-clock nanoseconds; with `tgid` the identity of a process. 0 where
+    /// the kernel side cannot know it.
     pub start_boot_ns: u64,
-    /// Destination; unspecified where the caller gave none that could be read.
-    pub destination: Address,
-    /// Thread-group id in the initial pid namespace: what operators call the pid.
+    /// Destination, or for [`CALL_BIND`] the local address; unspecified where the caller gave none that could be
+    /// read.
+    pub address: Address,
+    /// Thread-group id in the initial pid namespace: what operators call the pid. 0 where the caller is not known.
     pub tgid: u32,
     /// Inode number of the socket's network namespace.
     pub netns: u32,
-    /// Destination port, network byte order.
-    pub destination_port_be: u16,
+    /// Port that goes with `address`, network byte order.
+    pub port_be: u16,
     /// Positive error number.
     pub errno: u16,
-    /// One of the `HOOK_` constants.
-    pub hook: u8,
+    /// One of the `PLACE_` constants.
+    pub place: u8,
     /// `FLAG_` bits.
     pub flags: u8,
-    /// Zero.
-    pub reserved: [u8; 2],
+    /// One of the `PROTOCOL_` constants.
+    pub protocol: u8,
+    /// One of the `CALL_` constants.
+    pub call: u8,
 }
 
 /// The count of one [`FailureKey`], and what the summary says about its process.
@@ -62,7 +92,8 @@ pub struct FailureCount {
     pub count: u64,
     /// The first, boot-clock nanoseconds.
     pub first_boot_ns: u64,
-    /// The latest, boot-clock nanoseconds; racing processors may store a slightly older one.
+    /// The latest, boot-clock nanoseconds. Racing processors may store a slightly older one, and of failures whose
+    /// detail is suppressed the first of each timer tick stands for all.
     pub last_boot_ns: u64,
     /// Version 2 control group of the first.
     pub cgroup_id: u64,
@@ -72,9 +103,57 @@ pub struct FailureCount {
     pub gid: u32,
     /// Name of the thread-group leader.
     pub leader_comm: Comm,
+    /// How much detail this key has sent lately.
+    pub budget: Budget,
 }
 
-/// One failed connect, in detail.
+/// How many records were sent in the present window of [`WINDOW_SHIFT`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Budget {
+    /// The timer tick (`jiffies`) in which the budget was last found spent; 0 since it was not.
+    pub spent_at: u64,
+    /// Which window: boot-clock nanoseconds, shifted right.
+    pub window: u32,
+    /// Records in it; racing processors may forget one another's.
+    pub sent: u32,
+}
+
+/// Boot-clock nanoseconds are counted in windows of 2 to this power: 1.07 s.
+pub const WINDOW_SHIFT: u32 = 30;
+/// Records that one key may send in one window unless the user says otherwise: more than anybody reads, and little
+/// to the ring.
+pub const DETAIL_PER_WINDOW: u32 = 2000;
+
+/// A caller who may have to answer for an error that the network has yet to send.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Caller {
+    /// Start of the thread group's leader, boot-clock nanoseconds.
+    pub start_boot_ns: u64,
+    /// Version 2 control group.
+    pub cgroup_id: u64,
+    /// The socket's cookie; 0 where it has none. Another socket may come to have the same address.
+    pub cookie: u64,
+    /// Name of the calling thread.
+    pub comm: Comm,
+    /// Name of the thread-group leader.
+    pub leader_comm: Comm,
+    /// Thread-group id in the initial pid namespace.
+    pub tgid: u32,
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// User id in the initial user namespace.
+    pub uid: u32,
+    /// Group id in the initial user namespace.
+    pub gid: u32,
+    /// 1 for a thread of the kernel.
+    pub kernel_thread: u32,
+    /// The error that the network gave it, if that was reported; else 0.
+    pub answer: u32,
+}
+
+/// One failed call, in detail.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FailureRecord {
@@ -82,6 +161,8 @@ pub struct FailureRecord {
     pub boot_ns: u64,
     /// Version 2 control group of the caller.
     pub cgroup_id: u64,
+    /// Nanoseconds spent looking for a port; 0 where that was not measured.
+    pub search_ns: u64,
     /// What the failure is counted by.
     pub key: FailureKey,
     /// Source address; unspecified where the kernel had none or had already dropped it.
@@ -100,20 +181,65 @@ pub struct FailureRecord {
     pub range_low: u16,
     /// Highest port of the namespace's local port range.
     pub range_high: u16,
+    /// Lowest port that the socket itself allows (`IP_LOCAL_PORT_RANGE`); 0 where it sets none.
+    pub own_low: u16,
+    /// Highest port that the socket itself allows; 0 where it sets none.
+    pub own_high: u16,
     /// Zero.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
 }
 
-/// Index into the map of losses: the ring refused a record.
-pub const LOSS_RING_FULL: u32 = 0;
-/// Index into the map of losses: the table of counts refused a new key; here its failure is counted instead.
-pub const LOSS_COUNTS_FULL: u32 = 1;
-/// Number of loss counters.
-pub const LOSSES: u32 = 2;
+/// Whose searches for a port are measured together.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SearchKey {
+    /// Source address.
+    pub source: Address,
+    /// Destination.
+    pub destination: Address,
+    /// Inode number of the network namespace.
+    pub netns: u32,
+    /// Destination port, network byte order.
+    pub destination_port_be: u16,
+    /// Zero.
+    pub reserved: [u8; 2],
+}
+
+/// How long the searches of one [`SearchKey`] took.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SearchTimes {
+    /// Searches.
+    pub count: u64,
+    /// Those that took [`SLOW_SEARCH_NS`] or longer.
+    pub slow: u64,
+    /// Nanoseconds of all.
+    pub total_ns: u64,
+    /// Nanoseconds of the longest; racing processors may forget one.
+    pub longest_ns: u64,
+}
+
+/// From here on a search for a port is called slow, nanoseconds. With half of the range in use towards one
+/// destination a search takes about a millisecond, before that some microseconds.
+pub const SLOW_SEARCH_NS: u64 = 100_000;
+
+/// Index into the map of counters: the ring refused a record.
+pub const COUNTER_RING_FULL: u32 = 0;
+/// Index into the map of counters: the table of counts refused a new key; here its failure is counted instead.
+pub const COUNTER_KEYS_FULL: u32 = 1;
+/// Index into the map of counters: a failure whose detail was not sent because its key had sent enough.
+pub const COUNTER_SUPPRESSED: u32 = 2;
+/// Index into the map of counters: the port-search hook did not run for a failure of the port search, and the
+/// connect hook reported it.
+pub const COUNTER_SEARCH_MADE_UP: u32 = 3;
+/// Index into the map of counters: the connect hook did not run for a failure that the port-search hook reported.
+pub const COUNTER_CONNECT_MADE_UP: u32 = 4;
+/// Number of counters.
+pub const COUNTERS: u32 = 5;
 
 /// Keys that the table of counts holds.
 pub const COUNTS_MAX_KEYS: u32 = 16 * 1024;
-/// Bytes of the ring: 8,738 records of 112 bytes with their 8-byte headers, what a storm makes while the reader is
+/// Bytes of the ring: 8,192 records of 120 bytes with their 8-byte headers, what a storm makes while the reader is
 /// not scheduled.
 pub const RING_BYTES: u32 = 1024 * 1024;
 
@@ -127,14 +253,19 @@ pub struct Settings {
     pub layout: Layout,
     /// What to report.
     pub filter: Filter,
+    /// What to do besides.
+    pub duties: Duties,
 }
 
-/// Byte offsets of kernel members.
+/// Byte offsets of kernel members. Where a kernel lacks one that is called optional, 0 stands: no optional member is
+/// the first of its structure.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Layout {
     /// `sock_common.skc_family`, u16.
     pub sock_family: u32,
+    /// `sock_common.skc_state`, u8.
+    pub sock_state: u32,
     /// `sock.sk_protocol`, u16.
     pub sock_protocol: u32,
     /// `sock_common.skc_daddr`, 4 bytes on the wire.
@@ -151,6 +282,28 @@ pub struct Layout {
     pub sock_source_port: u32,
     /// `sock_common.skc_net.net`, pointer to `struct net`.
     pub sock_net: u32,
+    /// `sock.sk_err`, int.
+    pub sock_error: u32,
+    /// Byte of `sock` that holds `sk_kern_sock`, a bit.
+    pub sock_kernel: u32,
+    /// That bit.
+    pub sock_kernel_bit: u32,
+    /// Byte of `sock` that holds `sk_userlocks`.
+    pub sock_locks: u32,
+    /// How far its bits are shifted left in there.
+    pub sock_locks_shift: u32,
+    /// `inet_sock.local_port_range`, two u16 or one u32, lowest port first; optional (6.3).
+    pub sock_own_range: u32,
+    /// `inet_sock.inet_sport`, u16, network byte order.
+    pub sock_sent_port: u32,
+    /// `sock_common.skc_cookie`, u64.
+    pub sock_cookie: u32,
+    /// `tcp_sock.fastopen_req`, pointer; optional.
+    pub tcp_fastopen_request: u32,
+    /// `tcp_sock.is_mptcp`, bool; optional (`CONFIG_MPTCP`).
+    pub tcp_is_mptcp: u32,
+    /// `socket.sk`, pointer to `struct sock`.
+    pub socket_sock: u32,
     /// `net.ns.inum`, u32.
     pub net_inum: u32,
     /// `net.ipv4.ip_local_ports.range`.
@@ -163,17 +316,70 @@ pub struct Layout {
     pub task_start_boot_ns: u32,
     /// `task_struct.comm`, [`COMM_LEN`] bytes.
     pub task_comm: u32,
+    /// `task_struct.flags`, unsigned int.
+    pub task_flags: u32,
+    /// `task_struct.stack`, pointer; its top holds the registers of the system call.
+    pub task_stack: u32,
+    /// Bytes from there to the registers of the system call: `THREAD_SIZE` less `struct pt_regs`.
+    pub stack_registers: u32,
+    /// `pt_regs.orig_ax`, the number of the system call.
+    pub registers_syscall: u32,
+    /// `pt_regs.si`, second argument of a system call.
+    pub registers_argument_2: u32,
+    /// `pt_regs.r8`, fifth argument of a system call.
+    pub registers_argument_5: u32,
+    /// `pt_regs.di`, first argument of a system call.
+    pub registers_argument_1: u32,
+    /// `task_struct.files`, pointer.
+    pub task_files: u32,
+    /// `files_struct.fdt`, pointer.
+    pub files_table: u32,
+    /// `fdtable.fd`, pointer to an array of pointers to `struct file`.
+    pub table_files: u32,
+    /// `fdtable.max_fds`, unsigned int.
+    pub table_size: u32,
+    /// `file.private_data`, pointer; of a socket's file to its `struct socket`.
+    pub file_private: u32,
     /// Zero.
     pub reserved: u32,
 }
 
-/// Which failures are reported and counted; a zero field lets everything pass.
+/// [`Duties::task_by`]: members of tasks are read through the BTF pointer of `bpf_get_current_task_btf` (5.11).
+pub const TASK_BY_TYPE: u32 = 0;
+/// [`Duties::task_by`]: members of tasks are read by `bpf_probe_read_kernel`.
+pub const TASK_BY_PROBE: u32 = 1;
+/// [`Duties::task_by`]: neither is allowed: start time and name of the leader stay unknown.
+pub const TASK_NOT_READ: u32 = 2;
+
+/// What the programs do besides reporting, and by which means.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Duties {
+    /// One of [`TASK_BY_TYPE`], [`TASK_BY_PROBE`], [`TASK_NOT_READ`].
+    pub task_by: u32,
+    /// 1 where `bpf_probe_read_kernel` and `bpf_probe_read_user` may be used.
+    pub probe_reads: u32,
+    /// 1 where `bpf_task_pt_regs` exists (5.15).
+    pub task_registers: u32,
+    /// 1 to remember who connects, for the errors that the network sends, and to report errors of the socket layer.
+    pub all_errors: u32,
+    /// 1 to measure searches for a port.
+    pub search_times: u32,
+    /// 1 where tracepoints alone see what fails: fexit programs cannot be attached.
+    pub tracepoints: u32,
+    /// Records that one key may send in one window.
+    pub detail_per_window: u32,
+    /// 1 where programs may ask for a socket's cookie (5.12).
+    pub cookies: u32,
+}
+
+/// Which failures are reported and counted; a zero field lets everything pass, but [`Filter::errnos`] nothing.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Filter {
     /// Bit n of word n / 64 set: error number n is reported.
     pub errnos: [u64; 3],
-    /// Network of the destination, in the form of [`Address`].
+    /// Network of the address, in the form of [`Address`].
     pub destination: Address,
     /// Mask of `destination`.
     pub destination_mask: Address,
@@ -183,19 +389,26 @@ pub struct Filter {
     pub tgid: u32,
     /// Destination port, network byte order.
     pub destination_port_be: u16,
+    /// 1 to report only what belongs to a shortage of local ports, not every call with an error of `errnos`.
+    pub shortage: u16,
+    /// 1 where any of `destination`, `destination_port_be`, `comm` and `tgid` asks for something.
+    pub chooses: u32,
     /// Zero.
-    pub reserved: [u8; 2],
+    pub reserved: u32,
 }
 
 // Sizes and a few offsets, so that a change of layout is a change of this file.
 const _: () = {
-    assert!(size_of::<FailureKey>() == 8 + 16 + 4 + 4 + 2 + 2 + 1 + 1 + 2);
-    assert!(size_of::<FailureCount>() == 4 * 8 + 2 * 4 + 16);
-    assert!(size_of::<FailureRecord>() == 8 + 8 + 40 + 16 + 16 + 12 + 6 + 6);
-    assert!(offset_of!(FailureRecord, reserved) + 6 == size_of::<FailureRecord>());
-    assert!(size_of::<Layout>() == 16 * 4);
-    assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2);
+    assert!(size_of::<FailureKey>() == 8 + 16 + 4 + 4 + 2 + 2 + 4);
+    assert!(size_of::<FailureCount>() == 4 * 8 + 2 * 4 + 16 + 16);
+    assert!(size_of::<Caller>() == 3 * 8 + 2 * 16 + 6 * 4);
+    assert!(size_of::<FailureRecord>() == 3 * 8 + 40 + 16 + 16 + 12 + 5 * 2 + 2);
+    assert!(offset_of!(FailureRecord, reserved) + 2 == size_of::<FailureRecord>());
+    assert!(size_of::<SearchKey>() == 2 * 16 + 4 + 2 + 2);
+    assert!(size_of::<Layout>() == 40 * 4);
+    assert!(size_of::<Duties>() == 8 * 4);
+    assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
-    assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>());
-    assert!(LOSS_RING_FULL < LOSSES && LOSS_COUNTS_FULL < LOSSES);
+    assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
+    assert!(COUNTER_CONNECT_MADE_UP + 1 == COUNTERS);
 };

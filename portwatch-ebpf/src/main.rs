@@ -1,16 +1,17 @@
 //! The programs of portwatch: what runs in the kernel.
 //!
-//! In: returns of kernel functions on the connect path. Out: records in the ring [`maps::EVENTS`], exact
-//! counts in [`maps::COUNTS`], losses in [`maps::LOSSES`]. Must not know: names, texts, diagnoses.
+//! In: returns of kernel functions below connect, bind and the calls that send; where they cannot be had,
+//! tracepoints. Out: records in the ring [`maps::EVENTS`], exact counts in [`maps::COUNTS`], and in
+//! [`maps::COUNTERS`] why a failure has no record. Must not know: names, texts, diagnoses.
 //!
 //! On success a program loads the return value, compares, and leaves. Kernel members are read by loads the
-//! verifier types from BTF, never by `bpf_probe_read_kernel`, which lockdown=confidentiality forbids.
+//! verifier types from BTF wherever it can: lockdown=confidentiality forbids `bpf_probe_read_kernel`.
 #![cfg_attr(target_arch = "bpf", no_std)]
 #![cfg_attr(target_arch = "bpf", no_main)]
 #![cfg_attr(
     target_arch = "bpf",
-    feature(core_intrinsics),
-    expect(internal_features, reason = "see counter.rs")
+    feature(asm_experimental_arch, core_intrinsics),
+    expect(internal_features, reason = "see counter.rs and out_of_line.rs")
 )]
 #![expect(
     clippy::cast_possible_truncation,
@@ -18,12 +19,21 @@
 )]
 #![expect(clippy::needless_pass_by_value, reason = "the attribute macros hand contexts over by value")]
 
+mod answers;
+mod asked;
 mod counter;
-mod emit;
 mod hooks;
 mod layout;
 mod maps;
+mod notes;
+mod out_of_line;
+mod report;
 mod returned;
+mod search_time;
+mod sock;
+mod stash;
+mod task;
+mod user;
 
 /// Lets the host's tools (clippy, rustdoc, an editor) check this crate.
 #[cfg(not(target_arch = "bpf"))]

@@ -1,10 +1,16 @@
 //! The maps, each with its size and why.
 
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf};
-use portwatch_ebpf::abi::{COUNTS_MAX_KEYS, FailureCount, FailureKey, LOSSES as LOSS_PLACES, RING_BYTES};
+use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
+use portwatch_ebpf::abi::{
+    Budget, COUNTERS as COUNTER_PLACES, COUNTS_MAX_KEYS, Caller, FailureCount, FailureKey, RING_BYTES,
+    SearchKey, SearchTimes,
+};
 
-/// Failures in detail. Only [`crate::emit`] writes it.
+use crate::notes::{Note, PLACES};
+use crate::stash::Stash;
+
+/// Failures in detail. Only [`crate::report`] writes it.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
@@ -12,22 +18,60 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 #[map]
 pub(crate) static COUNTS: HashMap<FailureKey, FailureCount> = HashMap::with_max_entries(COUNTS_MAX_KEYS, 0);
 
-/// What could not be recorded, by the `LOSS_` constants; only ever grows.
+/// What could not be recorded, or was not meant to be, by the `COUNTER_` constants; only ever grows. One for all
+/// processors: the verifier turns a look-up in a plain array into some instructions.
 #[map]
-pub(crate) static LOSSES: PerCpuArray<u64> = PerCpuArray::with_max_entries(LOSS_PLACES, 0);
+pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(COUNTER_PLACES, 0);
 
-/// Thread → socket whose failure an inner hook has announced and the outer one has not met yet.
-///
-/// An entry lives from one return to the next of the same call, so as many are in use as threads fail at one
-/// instant. An outer hook that the kernel skipped leaves one behind, until the thread fails again; the oldest make
-/// room. If then the inner hook of that thread's next failure is skipped, and its socket has the same address, the
-/// failure is taken for the announced one: it takes two skipped runs to miss a failure, here as elsewhere.
+/// How much detail the keys beyond [`COUNTS_MAX_KEYS`] have sent lately, all together.
 #[map]
-pub(crate) static ANNOUNCED: LruHashMap<u64, u64> = LruHashMap::with_max_entries(4096, 0);
+pub(crate) static OVERFLOW: Array<Budget> = Array::with_max_entries(1, 0);
 
-/// Not 0 once user space wants no more: nothing is counted or sent from then on.
-///
-/// Detaching alone would not do: the kernel takes its time over it (on 6.1 a tenth of a second for each hook,
-/// waiting for a grace period), while summary and ledger want one clear cut.
+/// When the reader was last woken, boot-clock nanoseconds.
 #[map]
-pub(crate) static STOPPED: Array<u32> = Array::with_max_entries(1, 0);
+pub(crate) static WOKEN: Array<u64> = Array::with_max_entries(1, 0);
+
+/// Thread → the socket whose failure its port-search hook has reported and its connect hook has not met yet.
+/// Only [`crate::notes`] uses it, which says how.
+///
+/// A connect hook that the kernel skipped leaves a note behind. If then the port-search hook of that thread's next
+/// failure is skipped, and its socket has the same address, the failure is taken for the noted one: it takes two
+/// skipped runs to miss a failure, here as elsewhere.
+#[map]
+pub(crate) static NOTES: Array<Note> = Array::with_max_entries(PLACES, 0);
+
+/// The same for threads whose place another one has taken: as many as fail at one instant. The oldest make room.
+#[map]
+pub(crate) static CROWDED_NOTES: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
+
+/// Thread → the socket whose failure a hook of the transport has seen to, and that of the socket layer has not met yet.
+/// Used with `--errno` only; as above.
+#[map]
+pub(crate) static TRANSPORTED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4096, 0);
+
+/// Socket → who connects it, while the network has not answered. Used with `--errno` only.
+///
+/// The oldest make room: an answer that comes after that is reported with an unknown caller.
+#[map]
+pub(crate) static CALLERS: LruHashMap<u64, Caller> = LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// Thread → when its search for a port began, boot-clock nanoseconds. Used with `--search-time` only.
+#[map]
+pub(crate) static SEARCH_BEGAN: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+
+/// How long searches took. Used with `--search-time` only; the destinations that were not searched for longest make
+/// room.
+#[map]
+pub(crate) static SEARCHES: LruHashMap<SearchKey, SearchTimes> = LruHashMap::with_max_entries(4096, 0);
+
+/// Thread → the socket that it failed to connect, as it was before the kernel cleared it. Used by the tracepoints
+/// only. The oldest make room.
+#[map]
+pub(crate) static STASHES: LruHashMap<u64, Stash> = LruHashMap::with_max_entries(8192, 0);
+
+/// 1 while user space wants to know: nothing is counted or sent before or after.
+///
+/// Attaching and detaching would not do: the kernel takes its time over each hook (on 6.1 a tenth of a second to
+/// detach, waiting for a grace period), while summary and ledger want clear cuts.
+#[map]
+pub(crate) static RUNNING: Array<u32> = Array::with_max_entries(1, 0);

@@ -11,3 +11,11 @@ pub(crate) fn failed(slot: u64) -> bool {
 pub(crate) fn errno(slot: u64) -> u16 {
     (slot as u32 as i32).unsigned_abs() as u16
 }
+
+/// Whether a connect that returns this has failed: not while it is under way, done already, or interrupted.
+#[inline(always)]
+pub(crate) fn is_failure(errno: u16) -> bool {
+    // EINTR, EISCONN, EALREADY, EINPROGRESS (include/uapi/asm-generic/errno.h), ERESTARTSYS and its kin
+    // (include/linux/errno.h), which the caller sees as EINTR or not at all.
+    !matches!(errno, 0 | 4 | 106 | 114 | 115 | 512..=516)
+}

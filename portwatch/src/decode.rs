@@ -3,12 +3,13 @@
 //! In: records of the ring, keys and values of the table of counts. Out: [`Failure`] and [`Row`].
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use portwatch_ebpf::abi;
 
 use crate::event::{
     BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Row,
-    Stage, Text, Tgid, Tid, on_the_wire,
+    Searches, Stage, Text, Tgid, Tid, on_the_wire,
 };
 
 /// Bytes of one record.
@@ -37,6 +38,9 @@ pub fn failure(bytes: &[u8]) -> Result<Failure, Malformed> {
         netns: NetnsId(record.key.netns),
         source: SocketAddr::new(on_the_wire(bytes_of(record.source)), record.source_port),
         port_range: PortRange { low: record.range_low, high: record.range_high },
+        own_range: (record.own_low != 0 || record.own_high != 0)
+            .then_some(PortRange { low: record.own_low, high: record.own_high }),
+        search: (record.search_ns != 0).then(|| Duration::from_nanos(record.search_ns)),
     })
 }
 
@@ -64,6 +68,21 @@ pub fn row(key: &abi::FailureKey, value: &abi::FailureCount) -> Result<Row, Malf
     })
 }
 
+/// The times of the searches that one entry is about.
+#[must_use]
+pub fn searches(key: &abi::SearchKey, times: &abi::SearchTimes) -> Searches {
+    let port = u16::from_be(key.destination_port_be);
+    Searches {
+        netns: NetnsId(key.netns),
+        source: on_the_wire(bytes_of(key.source)),
+        destination: SocketAddr::new(on_the_wire(bytes_of(key.destination)), port),
+        count: times.count,
+        slow: times.slow,
+        average: Duration::from_nanos(times.total_ns / times.count.max(1)),
+        longest: Duration::from_nanos(times.longest_ns),
+    }
+}
+
 /// Bytes from the kernel side that this build does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a record of the kernel side is malformed")]
@@ -78,23 +97,41 @@ fn record(bytes: &[u8]) -> Option<abi::FailureRecord> {
 }
 
 fn fault(key: &abi::FailureKey) -> Result<Fault, Malformed> {
-    let stage = match key.hook {
-        abi::HOOK_PORT_SEARCH => Stage::PortSearch,
-        abi::HOOK_TCP_V4_CONNECT | abi::HOOK_TCP_V6_CONNECT => Stage::OutsidePortSearch,
+    const FLAGS: u8 = abi::FLAG_HAD_PORT | abi::FLAG_V4_MAPPED | abi::FLAG_KERNEL_SOCKET;
+    let stage = match key.place {
+        abi::PLACE_PORT_SEARCH => Stage::PortSearch,
+        abi::PLACE_CONNECT => Stage::OutsidePortSearch,
+        abi::PLACE_BIND => Stage::Bind,
+        abi::PLACE_AUTOBIND => Stage::Autobind,
+        abi::PLACE_SOCKET => Stage::SocketLayer,
+        abi::PLACE_NETWORK => Stage::Network,
+        abi::PLACE_SYSCALL => Stage::Unknown,
         _ => return Err(Malformed),
     };
-    if key.errno == 0 || key.flags & !(abi::FLAG_HAD_PORT | abi::FLAG_V4_MAPPED) != 0 {
+    let call = match key.call {
+        abi::CALL_CONNECT => Call::Connect,
+        abi::CALL_BIND => Call::Bind,
+        abi::CALL_SENDTO => Call::Sendto,
+        _ => return Err(Malformed),
+    };
+    let protocol = match key.protocol {
+        abi::PROTOCOL_TCP => Protocol::Tcp,
+        abi::PROTOCOL_UDP => Protocol::Udp,
+        abi::PROTOCOL_MPTCP => Protocol::Mptcp,
+        _ => return Err(Malformed),
+    };
+    if key.errno == 0 || key.flags & !FLAGS != 0 {
         return Err(Malformed);
     }
-    let port = u16::from_be(key.destination_port_be);
     Ok(Fault {
-        call: Call::Connect,
-        protocol: Protocol::Tcp,
+        call,
+        protocol,
         errno: Errno(key.errno),
         stage,
         had_port: key.flags & abi::FLAG_HAD_PORT != 0,
-        destination: SocketAddr::new(on_the_wire(bytes_of(key.destination)), port),
+        address: SocketAddr::new(on_the_wire(bytes_of(key.address)), u16::from_be(key.port_be)),
         v4_mapped: key.flags & abi::FLAG_V4_MAPPED != 0,
+        kernel_socket: key.flags & abi::FLAG_KERNEL_SOCKET != 0,
     })
 }
 

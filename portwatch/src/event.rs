@@ -33,7 +33,9 @@ pub struct BootNs(pub u64);
 pub struct Errno(pub u16);
 
 impl Errno {
-    /// `EADDRNOTAVAIL`, include/uapi/asm-generic/errno.h.
+    /// `EADDRINUSE`, include/uapi/asm-generic/errno.h.
+    pub const EADDRINUSE: Self = Self(98);
+    /// `EADDRNOTAVAIL`, as above.
     pub const EADDRNOTAVAIL: Self = Self(99);
     /// One more than the largest number that names exist for.
     const END: u16 = 192;
@@ -64,9 +66,10 @@ pub struct Text(pub Vec<u8>);
 /// Who failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
-    /// With `start` the identity of a process.
+    /// With `start` the identity of a process. 0 where the caller is not known, as it connected before
+    /// watching began, or has been forgotten for newer ones.
     pub tgid: Tgid,
-    /// Start of the thread-group leader.
+    /// Start of the thread-group leader; 0 where the kernel does not let programs read it.
     pub start: BootNs,
     /// The calling thread; none in a summary, which is about whole processes.
     pub tid: Option<Tid>,
@@ -104,6 +107,10 @@ pub enum Details {
 pub enum Call {
     /// connect(2), or what reaches the same kernel function.
     Connect,
+    /// bind(2), or what reaches the same kernel function.
+    Bind,
+    /// sendto(2) or another call that sends: over a socket without a port, or connecting on the way.
+    Sendto,
 }
 
 /// The transport.
@@ -111,16 +118,29 @@ pub enum Call {
 pub enum Protocol {
     /// TCP.
     Tcp,
+    /// UDP.
+    Udp,
+    /// MPTCP, or TCP as a path of it.
+    Mptcp,
 }
 
-/// Where in the kernel a connect failed.
+/// Where in the kernel a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
     /// The search for a local port returned the error (`__inet_hash_connect`).
     PortSearch,
-    /// Something else did: before a port was searched (no route, no source address), or after one was found.
+    /// Something else in TCP's connect did: before a port was searched (no route, no source address), or after one
+    /// was found.
     OutsidePortSearch,
-    /// The hook that would tell may not have run.
+    /// bind(2) did.
+    Bind,
+    /// A socket that was used without a port got none (`inet_autobind`).
+    Autobind,
+    /// A security module, a control group's program or the socket layer refused; or UDP did.
+    SocketLayer,
+    /// The network answered, or did not, after the packet was out.
+    Network,
+    /// The hook that would tell may not have run, or there is none.
     Unknown,
 }
 
@@ -137,10 +157,13 @@ pub struct Fault {
     pub stage: Stage,
     /// Whether the socket had a local port before a search began.
     pub had_port: bool,
-    /// Where it wanted to go; an IPv4 address in its own form also if an IPv6 socket was used.
-    pub destination: SocketAddr,
+    /// Where it wanted to go, or the local address that a bind wanted; unspecified where the caller gave none that
+    /// could be read. An IPv4 address in its own form also if an IPv6 socket was used.
+    pub address: SocketAddr,
     /// Whether an IPv6 socket was used with an IPv4 address.
     pub v4_mapped: bool,
+    /// Whether the socket is the kernel's own, or a thread of the kernel called.
+    pub kernel_socket: bool,
 }
 
 /// Lowest and highest port of `ip_local_port_range`, both inclusive.
@@ -163,10 +186,14 @@ pub struct Failure {
     pub process: Process,
     /// The socket's network namespace.
     pub netns: NetnsId,
-    /// Address and port that the socket had; the unspecified address and 0 where it had none.
+    /// Address and port that the socket had, or that a bind wanted; the unspecified address and 0 where it had none.
     pub source: SocketAddr,
     /// The namespace's range at that moment.
     pub port_range: PortRange,
+    /// What the socket itself allows of it (`IP_LOCAL_PORT_RANGE`), where it does not allow all.
+    pub own_range: Option<PortRange>,
+    /// Time spent looking for a port, where that was measured.
+    pub search: Option<Duration>,
 }
 
 /// First item of every stream: what is being watched, and how.
@@ -180,6 +207,8 @@ pub struct Start {
     pub kernel: String,
     /// Hooks, with how each is attached or why it is not.
     pub hooks: Vec<(String, String)>,
+    /// What cannot be seen in this way on this host, in sentences.
+    pub limits: Vec<String>,
     /// When watching began.
     pub at: BootNs,
     /// Wall-clock time minus boot-clock time, nanoseconds, measured once at start.
@@ -199,6 +228,9 @@ pub enum LossReason {
     MalformedRecord,
     /// Counted by the kernel, never seen in the ring, and no counter says why.
     Unaccounted,
+    /// The kernel skipped runs of programs. No detail of a counted failure is missing for it, so it is not in
+    /// [`End::lost`]: see [`End::possibly_missed`].
+    SkippedRun,
 }
 
 /// Losses since the last such item.
@@ -212,6 +244,36 @@ pub struct Lost {
     pub from: BootNs,
     /// Until.
     pub to: BootNs,
+}
+
+/// Failures since the last such item whose detail was not sent, because there was enough of its kind in about that second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suppressed {
+    /// How many.
+    pub count: u64,
+    /// Since.
+    pub from: BootNs,
+    /// Until.
+    pub to: BootNs,
+}
+
+/// How long searches for a local port took, from one address to one destination; successful ones included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Searches {
+    /// Where.
+    pub netns: NetnsId,
+    /// From which address.
+    pub source: IpAddr,
+    /// To where.
+    pub destination: SocketAddr,
+    /// How many.
+    pub count: u64,
+    /// Those that took 100 µs or longer.
+    pub slow: u64,
+    /// Of all.
+    pub average: Duration,
+    /// Of the longest.
+    pub longest: Duration,
 }
 
 /// Exact counts of everything that happened, lost detail included.
@@ -247,13 +309,17 @@ pub struct End {
     pub failures: u64,
     /// Shown in detail.
     pub delivered: u64,
-    /// Not shown because that was asked for.
+    /// Not shown: more of a kind in a second than anybody reads, or `beyond_count`.
     pub suppressed: u64,
+    /// Of these the ones after as many as were asked for.
+    pub beyond_count: u64,
     /// Not shown, by reason; reasons without a loss are absent.
     pub lost: Vec<(LossReason, u64)>,
-    /// Runs of the hooks that the kernel skipped, for connects that failed or succeeded; a failure is in no other
-    /// number only if each of its hooks was skipped. None where the kernel does not tell.
+    /// Runs of programs that the kernel skipped, for calls that failed or succeeded. None where it does not tell.
     pub skipped_runs: Option<u64>,
+    /// The most failures that can be in no other number: those whose every program was skipped. What one program
+    /// missed and another reported is not among them. None where the kernel does not tell.
+    pub possibly_missed: Option<u64>,
     /// How long was watched.
     pub watched: Duration,
 }
@@ -267,6 +333,10 @@ pub enum Item {
     Failure(Failure),
     /// Detail was lost.
     Lost(Lost),
+    /// Detail was not sent.
+    Suppressed(Suppressed),
+    /// How long searches took; before the summary, if that was asked for.
+    Searches(Vec<Searches>),
     /// Last but one.
     Summary(Summary),
     /// Last.
@@ -305,6 +375,14 @@ pub struct Filter {
     pub destination: Option<Destination>,
     /// Only with these errors.
     pub errnos: Errnos,
+}
+
+impl Fault {
+    /// Where it wanted to go; a bind wants to go nowhere.
+    #[must_use]
+    pub fn destination(&self) -> Option<SocketAddr> {
+        (self.call != Call::Bind).then_some(self.address)
+    }
 }
 
 /// The address of an IPv6 socket's peer as the packets would carry it: an IPv4-mapped one is IPv4.

@@ -90,16 +90,16 @@ fn doctor_finds_something_to_say_about_any_host() {
         assert!(stdout.contains(check), "{check}: {stdout}");
     }
     assert_eq!(stdout.contains("This host can be traced"), code == Some(0), "{stdout}");
-    assert_eq!(stdout.contains("hint: "), code == Some(69), "{stdout}");
+    assert!(stdout.contains("hint: ") || code == Some(0), "{stdout}");
 }
 
 #[test]
 fn a_host_that_refuses_is_told_why_in_two_lines() {
-    if run(&["doctor"]).0 == Some(0) {
-        println!("skipped: this host can be traced, so it has no refusal to show");
+    let (code, stdout, stderr) = run(&["trace", "--mode", "functions", "--duration", "1s"]);
+    if code == Some(0) {
+        println!("skipped: this host can be traced in the best way, so it has no refusal to show");
         return;
     }
-    let (code, stdout, stderr) = run(&["trace", "--duration", "1s"]);
     assert_eq!(code, Some(69), "{stderr}");
     assert_eq!(stdout, "");
     let lines: Vec<&str> = stderr.lines().collect();

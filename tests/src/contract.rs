@@ -38,8 +38,26 @@ const fn may(name: &'static str, is: Is) -> Field {
     Field { name, is, optional: true }
 }
 
-const CAUSES: Is = Is::OneOf(&["range_exhausted", "tuple_in_use", "no_source_address", "other", "unknown"]);
-const STAGES: Is = Is::OneOf(&["port_search", "outside_port_search", "unknown"]);
+const CAUSES: Is = Is::OneOf(&[
+    "range_exhausted",
+    "tuple_in_use",
+    "no_source_address",
+    "address_not_local",
+    "bind_range_exhausted",
+    "port_taken",
+    "udp_range_exhausted",
+    "other",
+    "unknown",
+]);
+const STAGES: Is = Is::OneOf(&[
+    "port_search",
+    "outside_port_search",
+    "bind",
+    "autobind",
+    "socket_layer",
+    "network",
+    "unknown",
+]);
 const ENDPOINT: Group = &[must("address", Is::Text), must("port", Is::Count)];
 const RANGE: Group = &[must("low", Is::Count), must("high", Is::Count)];
 
@@ -49,6 +67,7 @@ const START: &[Group] = &[&[
     must("host", Is::Text),
     must("kernel", Is::Text),
     must("hooks", Is::Object),
+    must("limits", Is::Array),
     must("time", Is::Time),
     must("monotonic_ns", Is::Count),
     must("boot_offset_ns", Is::Signed),
@@ -83,6 +102,7 @@ const FAULT: Group = &[
     must("stage", STAGES),
     must("had_port", Is::Bool),
     may("v4_mapped", Is::Bool),
+    may("kernel_socket", Is::Bool),
     must("destination", Is::Fields(&[ENDPOINT])),
 ];
 
@@ -95,21 +115,38 @@ const FAILURE: &[Group] = &[
         must("family", Is::OneOf(&["ipv4", "ipv6"])),
         must("source", Is::Fields(&[ENDPOINT])),
         must("port_range", Is::Fields(&[RANGE])),
+        may("socket_port_range", Is::Fields(&[RANGE])),
+        may("search_ns", Is::Count),
     ],
 ];
 
-const LOST: &[Group] = &[&[
-    must("time", Is::Time),
-    must("reason", Is::OneOf(&["ring_full", "queue_full", "malformed_record", "unaccounted"])),
+const LOST_REASONS: Is =
+    Is::OneOf(&["ring_full", "queue_full", "malformed_record", "unaccounted", "skipped_run"]);
+
+const SPAN: Group =
+    &[must("time", Is::Time), must("count", Is::Count), must("from_ns", Is::Count), must("to_ns", Is::Count)];
+
+const LOST: &[Group] = &[SPAN, &[must("reason", LOST_REASONS)]];
+
+const SUPPRESSED: &[Group] = &[SPAN];
+
+const SEARCHES: &[Group] = &[&[must("rows", Is::Each(SEARCHES_ROW))]];
+
+const SEARCHES_ROW: &[Group] = &[&[
+    must("netns", Is::Count),
+    must("source", Is::Text),
+    must("destination", Is::Fields(&[ENDPOINT])),
     must("count", Is::Count),
-    must("from_ns", Is::Count),
-    must("to_ns", Is::Count),
+    must("slow", Is::Count),
+    must("average_ns", Is::Count),
+    must("longest_ns", Is::Count),
 ]];
 
 const ROW: &[Group] = &[
     FAULT,
     &[
         must("process", Is::Fields(&[PROCESS])),
+        may("source", Is::Fields(&[ENDPOINT])),
         must("count", Is::Count),
         must("first", Is::Time),
         must("last", Is::Time),
@@ -124,6 +161,7 @@ const END: &[Group] = &[&[
     must("suppressed", Is::Count),
     must("lost", Is::Counts),
     may("skipped_runs", Is::Count),
+    may("possibly_missed", Is::Count),
     must("watched_ns", Is::Count),
 ]];
 
@@ -155,10 +193,14 @@ fn ledger(lines: &[Value]) -> Result<()> {
         number(&end["delivered"]) == of("failure").count() as u64,
         "delivered is not the failure lines: {end}"
     );
-    ensure!(
-        lost == of("lost").map(|line| number(&line["count"])).sum::<u64>(),
-        "lost is not the lost lines: {end}"
-    );
+    let told = |skipped: bool| {
+        let lines = of("lost").filter(|line| (line["reason"] == "skipped_run") == skipped);
+        lines.map(|line| number(&line["count"])).sum::<u64>()
+    };
+    ensure!(lost == told(false), "lost is not the lost lines: {end}");
+    ensure!(number(&end["skipped_runs"]) == told(true), "skipped runs are not the lost lines: {end}");
+    let suppressed = of("suppressed").map(|line| number(&line["count"])).sum::<u64>();
+    ensure!(suppressed <= number(&end["suppressed"]), "more suppressed lines than {end}");
     let rows: u64 = summary["rows"].as_array().into_iter().flatten().map(|row| number(&row["count"])).sum();
     ensure!(failures == rows + number(&summary["other"]), "the rows do not add up to {failures}");
     Ok(())
@@ -171,6 +213,8 @@ fn line(text: &str) -> Result<Value> {
         "start" => START,
         "failure" => FAILURE,
         "lost" => LOST,
+        "suppressed" => SUPPRESSED,
+        "searches" => SEARCHES,
         "summary" => SUMMARY,
         "end" => END,
         unknown => bail!("unknown type {unknown}"),

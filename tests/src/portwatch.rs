@@ -57,18 +57,23 @@ impl Watching {
     /// # Errors
     /// With all it said, when it ends before.
     pub fn start(args: &[&str]) -> Result<Self> {
+        Self::start_as(command(args))
+    }
+
+    /// Starts a command of portwatch and waits until it is ready.
+    ///
+    /// # Errors
+    /// As for [`Watching::start`].
+    pub fn start_as(mut command: Command) -> Result<Self> {
         let mut child =
-            command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("start portwatch")?;
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("start portwatch")?;
         let stdout = child.stdout.take().context("no stdout")?;
         let stdout = std::thread::spawn(move || to_its_end(stdout));
         let mut stderr = BufReader::new(child.stderr.take().context("no stderr")?);
         let mut said = String::new();
         loop {
             let from = said.len();
-            ensure!(
-                stderr.read_line(&mut said)? > 0,
-                "portwatch {args:?} ended before it was ready:\n{said}"
-            );
+            ensure!(stderr.read_line(&mut said)? > 0, "{command:?} ended before it was ready:\n{said}");
             if said[from..].starts_with("portwatch: ready") {
                 break;
             }
@@ -136,6 +141,12 @@ impl Session {
     /// The `failure` lines.
     pub fn failures(&self) -> impl Iterator<Item = &Value> {
         self.lines.iter().filter(|line| line["type"] == "failure")
+    }
+
+    /// What portwatch says it cannot see.
+    pub fn limits(&self) -> impl Iterator<Item = &str> {
+        let start = self.lines.first().and_then(|line| line["limits"].as_array());
+        start.into_iter().flatten().filter_map(Value::as_str)
     }
 
     /// The rows of the `summary` line.

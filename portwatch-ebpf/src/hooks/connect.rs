@@ -3,11 +3,6 @@
 //! Failures outside of the search for a port end here (no route, no source address, a packet that could not be
 //! sent), and so do those whose port-search hook the kernel skipped. Port, source and bound state are gone.
 //!
-//! The destination is what the caller asked for, unless it gave too few bytes or another family: then it is
-//! unspecified. Of an IPv6 address the verifier knows only the first half before about 7.0; the second half is in the
-//! socket, if the first half there is the same, and else unknown: `tcp_v6_connect` returns some errors before it
-//! copies the address there.
-//!
 //! A connect to a v4-mapped address passes `tcp_v4_connect` inside `tcp_v6_connect`, with an `AF_INET6` socket: the
 //! outer one reports it.
 
@@ -17,29 +12,28 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
 use aya_log_ebpf::debug;
-use portwatch_ebpf::abi::{Address, FLAG_V4_MAPPED, HOOK_TCP_V4_CONNECT, HOOK_TCP_V6_CONNECT};
+use portwatch_ebpf::abi::{COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_CONNECT, PLACE_PORT_SEARCH};
 
-use crate::emit::{AF_INET6, Finding, announced, report, wanted};
-use crate::layout::{is_v4_mapped, member, setting, v4_mapped, words};
+use crate::asked::{self, Asked};
+use crate::counter::count;
+use crate::layout::{Typed, setting};
+use crate::maps::CALLERS;
+use crate::out_of_line::{Done, out_of_line};
+use crate::report::{Finding, connect_is_wanted, report};
 use crate::returned::{errno, failed};
+use crate::sock::{self, AF_INET6};
+use crate::{notes, task};
 
-// Places in `struct sockaddr_in` and `struct sockaddr_in6`, include/uapi/linux/in.h and in6.h.
-const SOCKADDR_FAMILY: u32 = 0;
-const SOCKADDR_PORT: u32 = 2;
-const SOCKADDR_IN_ADDRESS: u32 = 4;
-const SOCKADDR_IN6_ADDRESS: u32 = 8;
-/// `sizeof(struct sockaddr_in)`: what `tcp_v4_connect` demands.
-const SOCKADDR_IN_BYTES: i32 = 16;
-/// `SIN6_LEN_RFC2133`, include/net/ipv6.h: what `tcp_v6_connect` demands.
-const SOCKADDR_IN6_BYTES: i32 = 24;
-/// `AF_INET`, include/linux/socket.h.
-const AF_INET: u16 = 2;
+/// `EADDRNOTAVAIL`, include/uapi/asm-generic/errno.h.
+const EADDRNOTAVAIL: u16 = 99;
 
 /// `tcp_v4_connect(sk, uaddr, addr_len)`.
 #[fexit(function = "tcp_v4_connect")]
 pub(crate) fn tcp_v4_connect(ctx: FExitContext) -> i32 {
     if failed(ctx.arg(3)) {
-        report_failure_v4(ctx.as_ptr(), ctx.arg(3));
+        failed_v4(ctx.as_ptr(), ctx.arg(3));
+    } else if setting!(duties.all_errors) == 1 {
+        under_way(ctx.as_ptr());
     }
     0
 }
@@ -48,63 +42,105 @@ pub(crate) fn tcp_v4_connect(ctx: FExitContext) -> i32 {
 #[fexit(function = "tcp_v6_connect")]
 pub(crate) fn tcp_v6_connect(ctx: FExitContext) -> i32 {
     if failed(ctx.arg(3)) {
-        report_failure_v6(ctx.as_ptr(), ctx.arg(3));
+        failed_v6(ctx.as_ptr(), ctx.arg(3));
+    } else if setting!(duties.all_errors) == 1 {
+        under_way(ctx.as_ptr());
     }
     0
 }
 
 /// Out of line, so that the registers it needs are not saved on the success path.
 #[inline(never)]
-fn report_failure_v4(context: *mut c_void, result: u64) {
-    let ctx = FExitContext::new(context);
-    let sock: *const u8 = ctx.arg(0);
-    // SAFETY: `sock` is the traced function's argument, which the verifier knows as a `struct sock`.
-    if unsafe { member::<u16>(sock, setting!(layout.sock_family)) } == AF_INET6 {
-        return;
-    }
-    let asked: *const u8 = ctx.arg(1);
-    let (mut address, mut port_be) = (v4_mapped(0), 0);
-    // SAFETY: as above, for the `struct sockaddr`, whose 16 bytes the verifier knows.
-    unsafe {
-        if ctx.arg::<i32>(2) >= SOCKADDR_IN_BYTES && member::<u16>(asked, SOCKADDR_FAMILY) == AF_INET {
-            address = v4_mapped(member(asked, SOCKADDR_IN_ADDRESS));
-            port_be = member(asked, SOCKADDR_PORT);
+fn failed_v4(context: *mut c_void, result: u64) -> Done {
+    out_of_line(|| {
+        let ctx = FExitContext::new(context);
+        let sock: *const u8 = ctx.arg(0);
+        let errno = errno(result);
+        // SAFETY: `sock` is the traced function's argument, which the verifier knows as a `struct sock`.
+        if !connect_is_wanted(errno) || unsafe { sock::family::<Typed>(sock) } == AF_INET6 {
+            return;
         }
-    }
-    report_failure(&ctx, HOOK_TCP_V4_CONNECT, result, address, port_be);
+        debug!(&ctx, "tcp_v4_connect: errno {} sock {:x}", errno, sock as u64);
+        if !notes::search_reported(sock) {
+            // SAFETY: as above, for the `struct sockaddr`.
+            report_failure(sock, errno, &unsafe { asked::v4(ctx.arg(1), ctx.arg(2)) }, true);
+        }
+        tell_the_socket_layer(sock);
+    })
 }
 
 /// Out of line, as above.
 #[inline(never)]
-fn report_failure_v6(context: *mut c_void, result: u64) {
-    let ctx = FExitContext::new(context);
-    let sock: *const u8 = ctx.arg(0);
-    let asked: *const u8 = ctx.arg(1);
-    let (mut address, mut port_be) = ([0; 4], 0);
-    // SAFETY: the traced function's arguments, which the verifier knows as `struct sock` and `struct sockaddr`.
-    unsafe {
-        if ctx.arg::<i32>(2) >= SOCKADDR_IN6_BYTES && member::<u16>(asked, SOCKADDR_FAMILY) == AF_INET6 {
-            let copy = words(sock, setting!(layout.sock_destination_v6));
-            let same_first_half = copy[0] == member(asked, SOCKADDR_IN6_ADDRESS)
-                && copy[1] == member(asked, SOCKADDR_IN6_ADDRESS + 4);
-            if same_first_half {
-                address = copy;
-            }
-            port_be = member(asked, SOCKADDR_PORT);
+fn failed_v6(context: *mut c_void, result: u64) -> Done {
+    out_of_line(|| {
+        let ctx = FExitContext::new(context);
+        let sock: *const u8 = ctx.arg(0);
+        let errno = errno(result);
+        if !connect_is_wanted(errno) {
+            return;
         }
-    }
-    report_failure(&ctx, HOOK_TCP_V6_CONNECT, result, address, port_be);
+        debug!(&ctx, "tcp_v6_connect: errno {} sock {:x}", errno, sock as u64);
+        if !notes::search_reported(sock) {
+            // SAFETY: the traced function's arguments, which the verifier knows.
+            let asked =
+                unsafe { asked::v6(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6)) };
+            report_failure(sock, errno, &asked, asked.flags != 0);
+        }
+        tell_the_socket_layer(sock);
+    })
 }
 
 #[inline(always)]
-fn report_failure(ctx: &FExitContext, hook: u8, result: u64, destination: Address, destination_port_be: u16) {
-    let sock: *const u8 = ctx.arg(0);
-    let errno = errno(result);
-    if !wanted(errno) || announced(sock) {
-        return;
+fn tell_the_socket_layer(sock: *const u8) {
+    if setting!(duties.all_errors) == 1 {
+        notes::transport_reported(sock);
     }
-    debug!(ctx, "connect: hook {} errno {} sock {:x}", hook, errno, sock as u64);
-    let mapped = hook == HOOK_TCP_V6_CONNECT && is_v4_mapped(&destination);
-    let flags = if mapped { FLAG_V4_MAPPED } else { 0 };
-    report(&Finding { sock, hook, flags, errno, destination, destination_port_be, source_port: 0 });
+}
+
+/// Over IPv4 only the search for a port returns EADDRNOTAVAIL: that its hook did not run changes nothing about it. A
+/// port that the user had chosen is still there then. Whether the kernel had chosen one at a bind is not known any
+/// more.
+#[inline(always)]
+fn report_failure(sock: *const u8, errno: u16, asked: &Asked, is_v4: bool) {
+    // SAFETY: the caller's argument, which the verifier knows.
+    let Some(kind) = (unsafe { sock::kind::<Typed>(sock) }) else { return };
+    let (mut place, mut source_port, mut flags) = (PLACE_CONNECT, 0, kind.flags);
+    if is_v4 && errno == EADDRNOTAVAIL {
+        count(COUNTER_SEARCH_MADE_UP);
+        // SAFETY: as above.
+        let (port, locked) = unsafe { (sock::port::<Typed>(sock), sock::address_is_locked::<Typed>(sock)) };
+        if port != 0 {
+            (place, source_port) = (PLACE_PORT_SEARCH, port);
+            flags |= FLAG_HAD_PORT;
+        } else if !locked {
+            place = PLACE_PORT_SEARCH;
+        }
+    }
+    // SAFETY: as above.
+    unsafe {
+        report::<Typed>(&Finding {
+            sock,
+            address: asked.address,
+            source: None,
+            search_ns: 0,
+            port_be: asked.port_be,
+            source_port,
+            errno,
+            place,
+            call: kind.call(),
+            protocol: kind.protocol,
+            flags: flags | asked.flags,
+        });
+    }
+}
+
+/// The packet is out: remembers who sent it, for the answer.
+#[inline(never)]
+fn under_way(context: *mut c_void) -> Done {
+    out_of_line(|| {
+        let ctx = FExitContext::new(context);
+        let sock: *const u8 = ctx.arg(0);
+        // Without memory the caller will be unknown.
+        let _ = CALLERS.insert(sock as u64, task::remembered(sock), 0);
+    })
 }

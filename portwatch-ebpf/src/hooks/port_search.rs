@@ -9,23 +9,23 @@
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::macros::fexit;
-use aya_ebpf::programs::FExitContext;
+use aya_ebpf::macros::{fentry, fexit};
+use aya_ebpf::programs::{FEntryContext, FExitContext};
 use aya_log_ebpf::debug;
-use portwatch_ebpf::abi::{FLAG_HAD_PORT, FLAG_V4_MAPPED, HOOK_PORT_SEARCH};
+use portwatch_ebpf::abi::{FLAG_HAD_PORT, PLACE_PORT_SEARCH};
 
-use crate::emit::{AF_INET6, Finding, announce, wanted};
-use crate::layout::{is_v4_mapped, member, setting, v4_mapped, words};
+use crate::layout::{Typed, setting};
+use crate::notes;
+use crate::out_of_line::{Done, out_of_line};
+use crate::report::{Finding, connect_is_wanted, report_here};
 use crate::returned::{errno, failed};
-
-/// `IPPROTO_TCP`, include/uapi/linux/in.h.
-const IPPROTO_TCP: u16 = 6;
+use crate::{search_time, sock};
 
 /// `__inet_hash_connect(death_row, sk, port_offset, check_established)`.
 #[fexit(function = "__inet_hash_connect")]
 pub(crate) fn port_search_4(ctx: FExitContext) -> i32 {
-    if failed(ctx.arg(4)) {
-        report_failure(ctx.as_ptr(), ctx.arg(4));
+    if failed(ctx.arg(4)) || setting!(duties.search_times) == 1 {
+        returned(ctx.as_ptr(), ctx.arg(4));
     }
     0
 }
@@ -33,8 +33,8 @@ pub(crate) fn port_search_4(ctx: FExitContext) -> i32 {
 /// `__inet_hash_connect(death_row, sk, port_offset, hash_port0, check_established)`.
 #[fexit(function = "__inet_hash_connect")]
 pub(crate) fn port_search_5(ctx: FExitContext) -> i32 {
-    if failed(ctx.arg(5)) {
-        report_failure(ctx.as_ptr(), ctx.arg(5));
+    if failed(ctx.arg(5)) || setting!(duties.search_times) == 1 {
+        returned(ctx.as_ptr(), ctx.arg(5));
     }
     0
 }
@@ -42,8 +42,8 @@ pub(crate) fn port_search_5(ctx: FExitContext) -> i32 {
 /// `inet_hash_connect(death_row, sk)`.
 #[fexit(function = "inet_hash_connect")]
 pub(crate) fn port_search_v4(ctx: FExitContext) -> i32 {
-    if failed(ctx.arg(2)) {
-        report_failure(ctx.as_ptr(), ctx.arg(2));
+    if failed(ctx.arg(2)) || setting!(duties.search_times) == 1 {
+        returned(ctx.as_ptr(), ctx.arg(2));
     }
     0
 }
@@ -51,49 +51,67 @@ pub(crate) fn port_search_v4(ctx: FExitContext) -> i32 {
 /// `inet6_hash_connect(death_row, sk)`.
 #[fexit(function = "inet6_hash_connect")]
 pub(crate) fn port_search_v6(ctx: FExitContext) -> i32 {
-    if failed(ctx.arg(2)) {
-        report_failure(ctx.as_ptr(), ctx.arg(2));
+    if failed(ctx.arg(2)) || setting!(duties.search_times) == 1 {
+        returned(ctx.as_ptr(), ctx.arg(2));
     }
+    0
+}
+
+/// The beginning of any of them, with `--search-time`.
+#[fentry]
+pub(crate) fn search_begins(_: FEntryContext) -> i32 {
+    search_time::begin();
+    0
+}
+
+/// The same, for the other wrapper: one program goes to one function.
+#[fentry]
+pub(crate) fn search_begins_v6(_: FEntryContext) -> i32 {
+    search_time::begin();
     0
 }
 
 /// Out of line, so that the registers it needs are not saved on the success path.
 #[inline(never)]
-fn report_failure(context: *mut c_void, result: u64) {
-    let ctx = FExitContext::new(context);
-    let errno = errno(result);
-    if !wanted(errno) {
-        return;
-    }
-    let sock: *const u8 = ctx.arg(1);
-    // DCCP searches its ports here too, up to 6.15.
-    // SAFETY: `sock` is the traced function's argument, which the verifier knows as a `struct sock`.
-    if unsafe { member::<u16>(sock, setting!(layout.sock_protocol)) } != IPPROTO_TCP {
-        return;
-    }
-    debug!(&ctx, "port search: errno {} sock {:x}", errno, sock as u64);
-    // SAFETY: as above.
-    let (destination, mut flags) = unsafe {
-        if member::<u16>(sock, setting!(layout.sock_family)) == AF_INET6 {
-            let destination = words(sock, setting!(layout.sock_destination_v6));
-            (destination, if is_v4_mapped(&destination) { FLAG_V4_MAPPED } else { 0 })
+fn returned(context: *mut c_void, result: u64) -> Done {
+    out_of_line(|| {
+        let ctx = FExitContext::new(context);
+        let sock: *const u8 = ctx.arg(1);
+        let search_ns = if setting!(duties.search_times) == 1 {
+            // SAFETY: the traced function's argument, which the verifier knows as a `struct sock`.
+            unsafe { search_time::end(sock) }
         } else {
-            (v4_mapped(member(sock, setting!(layout.sock_destination_v4))), 0)
+            0
+        };
+        let errno = errno(result);
+        if errno == 0 || !connect_is_wanted(errno) {
+            return;
         }
-    };
-    // SAFETY: as above.
-    let source_port: u16 = unsafe { member(sock, setting!(layout.sock_source_port)) };
-    if source_port != 0 {
-        flags |= FLAG_HAD_PORT;
-    }
-    announce(&Finding {
-        sock,
-        hook: HOOK_PORT_SEARCH,
-        flags,
-        errno,
-        destination,
+        // DCCP searches its ports here too, up to 6.15.
         // SAFETY: as above.
-        destination_port_be: unsafe { member(sock, setting!(layout.sock_destination_port)) },
-        source_port,
-    });
+        let Some(kind) = (unsafe { sock::kind::<Typed>(sock) }) else { return };
+        debug!(&ctx, "port search: errno {} sock {:x}", errno, sock as u64);
+        if !notes::search_reports(sock) {
+            return;
+        }
+        // SAFETY: as above.
+        unsafe {
+            let (address, mapped) = sock::destination::<Typed>(sock);
+            let source_port = sock::port::<Typed>(sock);
+            let had_port = if source_port == 0 { 0 } else { FLAG_HAD_PORT };
+            report_here::<Typed>(&Finding {
+                sock,
+                address,
+                source: None,
+                search_ns,
+                port_be: sock::destination_port_be::<Typed>(sock),
+                source_port,
+                errno,
+                place: PLACE_PORT_SEARCH,
+                call: kind.call(),
+                protocol: kind.protocol,
+                flags: kind.flags | mapped | had_port,
+            });
+        }
+    })
 }

@@ -48,11 +48,11 @@ Examples:
   portwatch trace --dest '[2001:db8::/32]:443' one network, one port
   portwatch trace --errno all                  also connects that failed for other reasons
 
-Every TCP connect over IPv4 or IPv6 that the kernel's TCP refuses is seen, of every process, in every network \
-namespace. Errors that arrive after connect() has returned (refused, timed out, reset) and calls that a security \
-module stops before TCP are not.";
+Shortages of local ports are seen of every process, in every network namespace: of TCP, MPTCP and UDP, over IPv4 and \
+IPv6, at connect, bind and send. With --errno also what else makes a connect fail: errors of the network (refused, \
+timed out), told of the process that called, and refusals by security modules and control groups.";
 
-#[derive(Debug, Default, clap::Args)]
+#[derive(Debug, clap::Args)]
 pub(super) struct TraceArgs {
     /// JSON Lines on stdout instead of text
     #[arg(long)]
@@ -66,7 +66,7 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "NAME", value_parser = filter::comm)]
     pub(super) comm: Option<Text>,
 
-    /// Only to this address, network or port: 10.0.0.1, 10.0.0.0/8:443, :443, 2001:db8::1, '[2001:db8::/32]:443'
+    /// Only to this address, network or port (no binds then): 10.0.0.1, 10.0.0.0/8:443, :443, 2001:db8::1, '[2001:db8::/32]:443'
     #[arg(long, value_name = "CIDR[:PORT]", value_parser = filter::destination)]
     pub(super) dest: Option<Destination>,
 
@@ -82,9 +82,28 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(super) count: Option<u64>,
 
-    /// See the port search through the wrappers around it, as on kernels where it cannot be hooked itself
-    #[arg(long, hide = true)]
-    pub(super) wrappers: bool,
+    /// Measure searches for a local port, of connects that succeed too: from half of the range in use on they take
+    /// a millisecond instead of microseconds, long before one fails
+    #[arg(long)]
+    pub(super) search_time: bool,
+
+    /// Lines in about a second for one process, destination and cause; more are counted as suppressed
+    #[arg(long, value_name = "N", default_value_t = DETAIL, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) detail: u32,
+
+    /// See failures in this way only, for tests
+    #[arg(long, hide = true, value_enum)]
+    pub(super) mode: Option<ModeChoice>,
+}
+
+/// More than anybody reads, little to the machine.
+const DETAIL: u32 = 2000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ModeChoice {
+    Functions,
+    Wrappers,
+    Tracepoints,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

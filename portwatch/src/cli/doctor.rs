@@ -9,7 +9,7 @@ use super::Outcome;
 use super::output::Output;
 use crate::event::Filter;
 use crate::kernel::preflight::{Confinement, TypeInformation, type_information};
-use crate::kernel::{Hook, HookState, PortSearchBy, Refusal, Tracer, privilege_hint};
+use crate::kernel::{Hook, HookState, Mode, Refusal, Tracer, Watch, privilege_hint};
 use crate::term::{Paint, clean};
 
 /// How a check came out.
@@ -95,10 +95,12 @@ fn type_check(types: Result<TypeInformation, Refusal>) -> Check {
 fn lockdown(confinement: &Confinement) -> Check {
     let (mark, finding) = match confinement.lockdown.as_deref() {
         Some("none") => (Mark::Ok, "none".to_owned()),
-        Some(level) => (
+        Some("confidentiality") => (
             Mark::Note,
-            format!("{level}; no obstacle by itself: portwatch reads no kernel memory by helpers"),
+            "confidentiality; no obstacle, but destinations of UDP and some IPv6 addresses are not read"
+                .to_owned(),
         ),
+        Some(level) => (Mark::Note, format!("{level}; no obstacle")),
         None => (Mark::Note, "unknown (securityfs is not mounted); no obstacle by itself".to_owned()),
     };
     Check { mark, what: "lockdown".to_owned(), finding, hint: None }
@@ -130,8 +132,14 @@ fn privileges(confinement: &Confinement) -> Check {
 
 /// Loads and attaches for real, and lets go at once: whether it works is found by trying.
 fn tried() -> (Vec<Check>, Outcome) {
-    match Tracer::attach(&Filter::default(), PortSearchBy::Best) {
-        Ok(tracer) => (tracer.hooks().iter().map(hook).collect(), Outcome::Done),
+    match Tracer::attach(&Watch::new(&Filter::default())) {
+        Ok(tracer) => {
+            let in_use = |hook: &&Hook| tracer.mode() != Mode::Tracepoints || hook.is_attached();
+            let mut checks: Vec<Check> = tracer.hooks().iter().filter(in_use).map(hook).collect();
+            checks.extend(better_way(&tracer));
+            checks.push(way(&tracer));
+            (checks, Outcome::Done)
+        }
         Err(refused) => {
             let mut checks: Vec<Check> = refused.hooks.iter().map(hook).collect();
             let Refusal { attempt, finding, hint } = refused.refusal;
@@ -154,9 +162,36 @@ fn untried(types: &TypeInformation) -> Vec<Check> {
     types.functions.iter().map(check).collect()
 }
 
+/// Why a better way was not taken.
+fn better_way(tracer: &Tracer) -> Option<Check> {
+    if tracer.mode() != Mode::Tracepoints {
+        return None;
+    }
+    let refused = tracer.hooks().iter().find(|hook| !hook.is_attached())?;
+    let (why, hint) = match &refused.state {
+        HookState::Attached => return None,
+        HookState::Absent(why) => (why.clone(), None),
+        HookState::Refused(refusal) => (refusal.finding.clone(), Some(refusal.hint.clone())),
+    };
+    let finding = format!("on {}: {why}", refused.function);
+    Some(Check { mark: Mark::Note, what: "hooks on functions".to_owned(), finding, hint })
+}
+
+/// Which way was taken, and what it cannot do.
+fn way(tracer: &Tracer) -> Check {
+    let what = "way".to_owned();
+    let limits = tracer.limits();
+    let (mark, finding) = match (tracer.mode(), limits.is_empty()) {
+        (Mode::Tracepoints, _) => (Mark::Note, limits.join("; ")),
+        (_, true) => (Mark::Ok, "at the return of kernel functions".to_owned()),
+        (_, false) => (Mark::Note, format!("at the return of kernel functions; {}", limits.join("; "))),
+    };
+    Check { mark, what, finding, hint: None }
+}
+
 fn hook(hook: &Hook) -> Check {
     let (mark, finding, hint) = match &hook.state {
-        HookState::Attached => (Mark::Ok, "fexit: loaded and attached".to_owned(), None),
+        HookState::Attached => (Mark::Ok, format!("{}: loaded and attached", hook.kind.name()), None),
         HookState::Absent(why) => (Mark::Note, why.clone(), None),
         HookState::Refused(refusal) => (Mark::Bad, refusal.finding.clone(), Some(refusal.hint.clone())),
     };

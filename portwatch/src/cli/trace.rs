@@ -7,13 +7,13 @@ use jiff::tz::TimeZone;
 use tokio::runtime::Builder;
 
 use super::Outcome;
-use super::args::TraceArgs;
+use super::args::{ModeChoice, TraceArgs};
 use super::outcome::say;
 use super::output::Output;
 use super::stop::stop;
 use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
-use crate::kernel::{Hook, HookState, PortSearchBy, Tracer};
+use crate::kernel::{Hook, Mode, Tracer, Watch};
 use crate::pipeline;
 use crate::sink::Sink;
 use crate::sink::json::Json;
@@ -38,12 +38,19 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
         destination: args.dest,
         errnos: args.errno.clone().unwrap_or_default(),
     };
-    let by = if args.wrappers { PortSearchBy::Wrappers } else { PortSearchBy::Best };
-    let tracer = Tracer::attach(&filter, by).map_err(|refused| refused.refusal)?;
-    warn_of_gaps(tracer.hooks());
+    let watch = Watch {
+        mode: args.mode.map(mode),
+        search_times: args.search_time,
+        detail_per_window: args.detail,
+        ..Watch::new(&filter)
+    };
+    let tracer = Tracer::attach(&watch).map_err(|refused| refused.refusal)?;
+    for limit in tracer.limits() {
+        log::warn!("{limit}");
+    }
     let ready = ready_line(tracer.hooks());
     let until = Until { stop: asked, count: args.count };
-    let mut live = Live::new(tracer, Enricher::new("/proc"), filter, until)?;
+    let mut live = Live::new(tracer, Enricher::new("/proc"), filter, args.search_time, until)?;
     say(&ready);
     let output = BufWriter::new(Output::new());
     let sink: Box<dyn Sink> = if args.json {
@@ -57,21 +64,16 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     result
 }
 
-fn ready_line(hooks: &[Hook]) -> String {
-    let functions: Vec<&str> =
-        hooks.iter().filter(|hook| hook.is_attached()).map(|hook| hook.function).collect();
-    format!("portwatch: ready: watching failed connects by fexit on {}", functions.join(", "))
+fn mode(choice: ModeChoice) -> Mode {
+    match choice {
+        ModeChoice::Functions => Mode::Functions,
+        ModeChoice::Wrappers => Mode::Wrappers,
+        ModeChoice::Tracepoints => Mode::Tracepoints,
+    }
 }
 
-/// Tracing works, but not all of it.
-fn warn_of_gaps(hooks: &[Hook]) {
-    for hook in hooks.iter().filter(|hook| !hook.required) {
-        match &hook.state {
-            HookState::Attached => {}
-            HookState::Absent(why) => {
-                log::warn!("no hook on {}: {why}; IPv6 is not seen as a whole", hook.function);
-            }
-            HookState::Refused(refusal) => log::warn!("{}; IPv6 is not seen as a whole", refusal.finding),
-        }
-    }
+fn ready_line(hooks: &[Hook]) -> String {
+    let attached = hooks.iter().filter(|hook| hook.is_attached());
+    let names: Vec<String> = attached.map(|hook| format!("{}:{}", hook.kind.name(), hook.function)).collect();
+    format!("portwatch: ready: watching by {}", names.join(", "))
 }

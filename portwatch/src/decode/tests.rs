@@ -4,8 +4,10 @@ use std::net::Ipv6Addr;
 
 use portwatch_ebpf::abi;
 
-use super::{Malformed, RECORD_BYTES, failure, row};
-use crate::event::{Errno, Stage};
+use std::time::Duration;
+
+use super::{Malformed, RECORD_BYTES, failure, row, searches};
+use crate::event::{Errno, PortRange, Stage};
 
 fn words(bytes: [u8; 16]) -> abi::Words {
     let word = |n: usize| u32::from_ne_bytes(std::array::from_fn(|i| bytes[n * 4 + i]));
@@ -20,17 +22,18 @@ fn address(text: &str) -> abi::Address {
     })
 }
 
-fn key(destination: &str, hook: u8, flags: u8) -> abi::FailureKey {
+fn key(destination: &str, place: u8, flags: u8) -> abi::FailureKey {
     abi::FailureKey {
         start_boot_ns: 5_000_000_000,
-        destination: address(destination),
+        address: address(destination),
         tgid: 4711,
         netns: 4_026_531_840,
-        destination_port_be: 8080_u16.to_be(),
+        port_be: 8080_u16.to_be(),
         errno: 99,
-        hook,
+        place,
         flags,
-        reserved: [0; 2],
+        protocol: abi::PROTOCOL_TCP,
+        call: abi::CALL_CONNECT,
     }
 }
 
@@ -40,6 +43,7 @@ fn record(key: abi::FailureKey, comm: &[u8]) -> abi::FailureRecord {
     abi::FailureRecord {
         boot_ns: 6_000_000_000,
         cgroup_id: 77,
+        search_ns: 0,
         key,
         source: address("127.0.0.1"),
         comm: words(name),
@@ -49,7 +53,9 @@ fn record(key: abi::FailureKey, comm: &[u8]) -> abi::FailureRecord {
         source_port: 40041,
         range_low: 40000,
         range_high: 40999,
-        reserved: [0; 6],
+        own_low: 0,
+        own_high: 0,
+        reserved: [0; 2],
     }
 }
 
@@ -61,13 +67,13 @@ fn bytes(record: &abi::FailureRecord) -> &[u8] {
 #[test]
 fn every_field_of_a_record_arrives() {
     let decoded =
-        failure(bytes(&record(key("10.1.2.3", abi::HOOK_PORT_SEARCH, abi::FLAG_HAD_PORT), b"worker-7")))
+        failure(bytes(&record(key("10.1.2.3", abi::PLACE_PORT_SEARCH, abi::FLAG_HAD_PORT), b"worker-7")))
             .unwrap();
     assert_eq!(decoded.at.0, 6_000_000_000);
     assert_eq!(decoded.fault.errno, Errno::EADDRNOTAVAIL);
     assert_eq!(decoded.fault.stage, Stage::PortSearch);
     assert!(decoded.fault.had_port && !decoded.fault.v4_mapped);
-    assert_eq!(decoded.fault.destination.to_string(), "10.1.2.3:8080");
+    assert_eq!(decoded.fault.address.to_string(), "10.1.2.3:8080");
     assert_eq!(decoded.source.to_string(), "127.0.0.1:40041");
     assert_eq!((decoded.port_range.low, decoded.port_range.high), (40000, 40999));
     assert_eq!(decoded.netns.0, 4_026_531_840);
@@ -86,9 +92,8 @@ fn a_destination_is_what_packets_would_carry() {
         ("IPv4 through an IPv6 socket", "192.0.2.1", abi::FLAG_V4_MAPPED, "192.0.2.1:8080", true),
     ];
     for (what, destination, flags, shown, v4_mapped) in cases {
-        let decoded =
-            failure(bytes(&record(key(destination, abi::HOOK_TCP_V6_CONNECT, flags), b"x"))).unwrap();
-        assert_eq!(decoded.fault.destination.to_string(), shown, "{what}");
+        let decoded = failure(bytes(&record(key(destination, abi::PLACE_CONNECT, flags), b"x"))).unwrap();
+        assert_eq!(decoded.fault.address.to_string(), shown, "{what}");
         assert_eq!(decoded.fault.v4_mapped, v4_mapped, "{what}");
         assert_eq!(decoded.fault.stage, Stage::OutsidePortSearch, "{what}");
     }
@@ -103,21 +108,23 @@ fn a_name_ends_at_its_nul_whatever_follows() {
         (b"0123456789abcdef", b"0123456789abcdef"),
     ];
     for (stored, name) in cases {
-        let decoded = failure(bytes(&record(key("10.0.0.1", abi::HOOK_PORT_SEARCH, 0), stored))).unwrap();
+        let decoded = failure(bytes(&record(key("10.0.0.1", abi::PLACE_PORT_SEARCH, 0), stored))).unwrap();
         assert_eq!(decoded.process.comm.0, *name);
     }
 }
 
 #[test]
 fn bytes_that_are_no_record_are_refused() {
-    let good = record(key("10.0.0.1", abi::HOOK_PORT_SEARCH, 0), b"x");
+    let good = record(key("10.0.0.1", abi::PLACE_PORT_SEARCH, 0), b"x");
     for length in 0..RECORD_BYTES {
         assert_eq!(failure(&bytes(&good)[..length]), Err(Malformed), "{length} bytes");
     }
     assert_eq!(failure(&[bytes(&good), &[0]].concat()), Err(Malformed), "one byte more");
     let keys = [
-        ("unknown hook", abi::FailureKey { hook: 9, ..good.key }),
-        ("no hook", abi::FailureKey { hook: 0, ..good.key }),
+        ("unknown place", abi::FailureKey { place: 9, ..good.key }),
+        ("no hook", abi::FailureKey { place: 0, ..good.key }),
+        ("unknown call", abi::FailureKey { call: 0, ..good.key }),
+        ("unknown protocol", abi::FailureKey { protocol: 9, ..good.key }),
         ("unknown flag", abi::FailureKey { flags: 0x80, ..good.key }),
         ("no error", abi::FailureKey { errno: 0, ..good.key }),
     ];
@@ -136,8 +143,36 @@ fn a_count_becomes_a_row_about_the_whole_process() {
         uid: 1,
         gid: 2,
         leader_comm: words(*b"java\0left-over-s"),
+        budget: abi::Budget::default(),
     };
-    let row = row(&key("10.0.0.1", abi::HOOK_PORT_SEARCH, 0), &value).unwrap();
+    let row = row(&key("10.0.0.1", abi::PLACE_PORT_SEARCH, 0), &value).unwrap();
     assert_eq!((row.count, row.first.0, row.last.0), (500, 10, 10), "the last is never before the first");
     assert_eq!((row.process.comm.0.as_slice(), row.process.tid), (b"java".as_slice(), None));
+}
+
+#[test]
+fn what_a_socket_allows_and_how_long_was_searched_is_there_only_where_it_is_known() {
+    let plain = record(key("10.0.0.1", abi::PLACE_PORT_SEARCH, 0), b"x");
+    let decoded = failure(bytes(&plain)).unwrap();
+    assert_eq!((decoded.own_range, decoded.search), (None, None));
+    let rich = abi::FailureRecord { own_low: 40000, own_high: 40001, search_ns: 2_400_000, ..plain };
+    let decoded = failure(bytes(&rich)).unwrap();
+    assert_eq!(decoded.own_range, Some(PortRange { low: 40000, high: 40001 }));
+    assert_eq!(decoded.search, Some(Duration::from_micros(2400)));
+}
+
+#[test]
+fn searches_have_an_average_even_if_there_was_none() {
+    let key = abi::SearchKey {
+        source: address("127.0.0.1"),
+        destination: address("127.0.0.1"),
+        netns: 1,
+        destination_port_be: 80_u16.to_be(),
+        reserved: [0; 2],
+    };
+    let times = abi::SearchTimes { count: 4, slow: 1, total_ns: 400, longest_ns: 300 };
+    let decoded = searches(&key, &times);
+    assert_eq!((decoded.average, decoded.longest), (Duration::from_nanos(100), Duration::from_nanos(300)));
+    assert_eq!(decoded.destination.to_string(), "127.0.0.1:80");
+    assert_eq!(searches(&key, &abi::SearchTimes::default()).average, Duration::ZERO);
 }

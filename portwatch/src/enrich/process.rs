@@ -18,6 +18,10 @@ const EXITING: u64 = 0x4;
 
 /// What can be read of this process, or that it is gone.
 pub(super) fn read(proc_root: &Path, tgid: Tgid, start: BootNs) -> Details {
+    if tgid == Tgid(0) || start == BootNs(0) {
+        // Nobody, or somebody whose identity could not be checked.
+        return Details::NotRead;
+    }
     let folder = proc_root.join(tgid.0.to_string());
     let exe = std::fs::read_link(folder.join("exe")).ok().map(|path| Text(path.into_os_string().into_vec()));
     let cmdline = arguments(&folder.join("cmdline"));
@@ -116,6 +120,13 @@ mod tests {
         assert_eq!(look(fake(1235, "x", b"").path()), Details::Exited);
         assert_eq!(look(fake(1233, "x", b"").path()), Details::Exited);
         assert_eq!(look(tempfile::tempdir().unwrap().path()), Details::Exited);
+    }
+
+    #[test]
+    fn who_cannot_be_told_from_others_is_not_looked_up() {
+        let root = fake(0, "x", b"");
+        assert_eq!(read(root.path(), Tgid(42), BootNs(0)), Details::NotRead);
+        assert_eq!(read(root.path(), Tgid(0), BootNs(5)), Details::NotRead);
     }
 
     #[test]

@@ -1,19 +1,20 @@
 //! Loads programs and attaches them, as far as the kernel allows.
 
-use aya::programs::fexit::FExitLink;
-use aya::programs::{FExit, ProgramError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
-use super::plan::{Plan, Planned};
+use super::plan::{Feature, Kind, Planned};
 use super::refusal::{self, Refusal};
 
-/// A kernel function and what became of the hook at its return.
+/// A place in the kernel and what became of the hook there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    /// The function.
+    /// The function or tracepoint.
     pub function: &'static str,
-    /// Whether tracing without it, or something in its place, is not worth the name.
-    pub required: bool,
+    /// How it is attached, or would be.
+    pub kind: Kind,
+    /// What is not seen without it; none where tracing is not possible without it, or something in its place.
+    pub unseen: Option<&'static str>,
     /// What became of it.
     pub state: HookState,
 }
@@ -21,7 +22,7 @@ pub struct Hook {
 /// What became of a hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookState {
-    /// It runs, as an fexit program.
+    /// It runs.
     Attached,
     /// This kernel has no such function, or one of another shape.
     Absent(String),
@@ -66,60 +67,71 @@ impl Hook {
     }
 }
 
-/// Attached programs: they run until the links are dropped.
-pub(super) struct Attached {
-    pub(super) hooks: Vec<Hook>,
-    pub(super) links: Vec<FExitLink>,
-}
-
-/// Attaches by the plan: of the ways to see the port search the first that works.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, plan: &Plan) -> Result<Attached, Refused> {
-    let mut attached = Attached { hooks: Vec::new(), links: Vec::new() };
+/// Attaches by the plan: of the ways to see something the first that works. Programs run until `ebpf` is dropped.
+pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, plan: &[Feature]) -> Result<Vec<Hook>, Refused> {
+    let mut hooks = Vec::new();
     let mut decisive = None;
-    for way in &plan.port_search {
-        let refusal = attached.try_all(ebpf, btf, way);
-        if refusal.is_none() {
-            decisive = None;
-            break;
-        }
-        decisive = decisive.or(refusal);
-    }
-    decisive = decisive.or(attached.try_all(ebpf, btf, &plan.connect));
-    match decisive {
-        Some(refusal) => Err(Refused { refusal, hooks: attached.hooks }),
-        None => Ok(attached),
-    }
-}
-
-impl Attached {
-    /// Tries each; returns why a required one does not run.
-    fn try_all(&mut self, ebpf: &mut Ebpf, btf: &Btf, planned: &[Planned]) -> Option<Refusal> {
-        let mut decisive = None;
-        for plan in planned {
-            let state = match &plan.program {
-                Err(why) => HookState::Absent(why.clone()),
-                Ok(program) => match try_one(ebpf, btf, program, plan.function) {
-                    Ok(link) => {
-                        self.links.push(link);
-                        HookState::Attached
-                    }
-                    Err(error) => HookState::Refused(refusal::of_program(plan.function, &error)),
-                },
-            };
-            let hook = Hook { function: plan.function, required: plan.required, state };
-            if plan.required {
-                decisive = decisive.or(hook.refusal());
+    for feature in plan {
+        let mut missing = None;
+        for way in &feature.ways {
+            let refusal = try_way(ebpf, btf, way, feature.unseen, &mut hooks);
+            if refusal.is_none() {
+                missing = None;
+                break;
             }
-            self.hooks.push(hook);
+            missing = missing.or(refusal);
         }
-        decisive
+        if feature.unseen.is_none() {
+            decisive = decisive.or(missing);
+        }
+    }
+    match decisive {
+        Some(refusal) => Err(Refused { refusal, hooks }),
+        None => Ok(hooks),
     }
 }
 
-fn try_one(ebpf: &mut Ebpf, btf: &Btf, program: &str, function: &str) -> Result<FExitLink, ProgramError> {
-    let program = ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?;
-    let program: &mut FExit = program.try_into()?;
-    program.load(function, btf)?;
-    let link = program.attach()?;
-    program.take_link(link)
+/// Tries each hook of a way; returns why one that it needs does not run.
+fn try_way(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    way: &[Planned],
+    unseen: Option<&'static str>,
+    hooks: &mut Vec<Hook>,
+) -> Option<Refusal> {
+    let mut missing = None;
+    for Planned { function, kind, program, needed } in way {
+        let state = match program {
+            Err(why) => HookState::Absent(why.clone()),
+            Ok(program) => match try_one(ebpf, btf, program, function) {
+                Ok(()) => HookState::Attached,
+                Err(error) => HookState::Refused(refusal::of_program(function, &error)),
+            },
+        };
+        let unseen = if *needed { unseen } else { Some("details of IPv6 shortages") };
+        let hook = Hook { function, kind: *kind, unseen, state };
+        if *needed {
+            missing = missing.or(hook.refusal());
+        }
+        hooks.push(hook);
+    }
+    missing
+}
+
+fn try_one(ebpf: &mut Ebpf, btf: &Btf, program: &str, function: &str) -> Result<(), ProgramError> {
+    match ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)? {
+        Program::FExit(program) => {
+            FExit::load(program, function, btf)?;
+            program.attach().map(|_| ())
+        }
+        Program::FEntry(program) => {
+            FEntry::load(program, function, btf)?;
+            program.attach().map(|_| ())
+        }
+        Program::BtfTracePoint(program) => {
+            BtfTracePoint::load(program, function, btf)?;
+            program.attach().map(|_| ())
+        }
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }

@@ -50,6 +50,8 @@ pub(super) enum BtfError {
 pub(super) struct Member {
     /// Bytes from the start of the structure.
     pub(super) offset: u32,
+    /// Bits from there, for a bit field that does not begin a byte.
+    pub(super) bit: u32,
     /// Whether its type is an array.
     pub(super) is_array: bool,
 }
@@ -120,7 +122,26 @@ impl Btf {
             id = member;
         }
         let is_array = self.at(self.unqualified(id)).is_some_and(|at| self.kind(at) == kind::ARRAY);
-        if bits % 8 == 0 { Ok(Member { offset: bits / 8, is_array }) } else { Err(missing()) }
+        Ok(Member { offset: bits / 8, bit: bits % 8, is_array })
+    }
+
+    /// Bytes of the first structure called `name`.
+    pub(super) fn size(&self, name: &str) -> Result<u32, BtfError> {
+        let missing = || BtfError::Missing { what: "structure", name: name.to_owned() };
+        let at = self.find(&self.structures, name).and_then(|id| self.at(id)).ok_or_else(missing)?;
+        Ok(self.word(at + 8))
+    }
+
+    /// Whether the first enumeration called `name` has this enumerator.
+    pub(super) fn has_enumerator(&self, name: &str, enumerator: &str) -> bool {
+        let Some(at) = self.scan(kind::ENUM, name).and_then(|id| self.at(id)) else { return false };
+        let count = (self.word(at + 4) & 0xffff) as usize;
+        (0..count).any(|n| self.string(self.word(at + 12 + 8 * n)) == Some(enumerator))
+    }
+
+    /// The id of the type of the tracepoint of this name (`include/trace/bpf_probe.h` makes one for each).
+    pub(super) fn tracepoint(&self, name: &str) -> Option<u32> {
+        self.scan(kind::TYPEDEF, &format!("btf_trace_{name}"))
     }
 
     /// The names of the arguments of the function called `name`.
@@ -140,6 +161,13 @@ impl Btf {
     /// The id of the first function called `name`.
     pub(super) fn function(&self, name: &str) -> Option<u32> {
         self.find(&self.functions, name)
+    }
+
+    /// The first type of a kind that has no index.
+    fn scan(&self, wanted: u32, name: &str) -> Option<u32> {
+        let named = |at: usize| self.kind(at) == wanted && self.string(self.word(at)) == Some(name);
+        let position = self.types.iter().skip(1).position(|at| named(*at))?;
+        u32::try_from(position + 1).ok()
     }
 
     /// The first of these types that is called `name`.

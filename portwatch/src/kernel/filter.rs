@@ -11,8 +11,8 @@ use crate::event::{Errno, Errnos, Filter};
 pub(super) fn injected(filter: &Filter) -> abi::Filter {
     let mut form = abi::Filter::default();
     match &filter.errnos {
-        Errnos::All => {}
-        Errnos::Shortage => set(&mut form.errnos, Errno::EADDRNOTAVAIL),
+        Errnos::All => form.errnos = [u64::MAX; 3],
+        Errnos::Shortage => form.shortage = 1,
         Errnos::These(errnos) => errnos.iter().for_each(|errno| set(&mut form.errnos, *errno)),
     }
     if let Some(tgid) = filter.tgid {
@@ -32,6 +32,7 @@ pub(super) fn injected(filter: &Filter) -> abi::Filter {
         }
         form.destination_port_be = destination.port.unwrap_or(0).to_be();
     }
+    form.chooses = (filter.tgid.is_some() || filter.comm.is_some() || filter.destination.is_some()).into();
     form
 }
 
@@ -66,7 +67,7 @@ mod tests {
     use super::{injected, words};
     use crate::event::{Destination, Errno, Errnos, Filter};
 
-    /// What the kernel side computes (`portwatch-ebpf/src/emit.rs`, `passes`).
+    /// What the kernel side computes (`portwatch-ebpf/src/report.rs`, `passes`).
     fn inside(filter: &Filter, address: &str) -> bool {
         let form = injected(filter);
         let address: IpAddr = address.parse().unwrap();
@@ -102,9 +103,13 @@ mod tests {
 
     #[test]
     fn each_error_number_has_its_bit() {
-        let bits = |errnos| injected(&Filter { errnos, ..Filter::default() }).errnos;
-        assert_eq!(bits(Errnos::Shortage), [0, 1 << (99 - 64), 0]);
-        assert_eq!(bits(Errnos::All), [0; 3]);
-        assert_eq!(bits(Errnos::These(vec![Errno(1), Errno(101), Errno(133)])), [1 << 1, 1 << 37, 1 << 5]);
+        let form = |errnos| {
+            let form = injected(&Filter { errnos, ..Filter::default() });
+            (form.shortage, form.errnos)
+        };
+        assert_eq!(form(Errnos::Shortage), (1, [0; 3]));
+        assert_eq!(form(Errnos::All), (0, [u64::MAX; 3]));
+        let some = Errnos::These(vec![Errno(1), Errno(101), Errno(133)]);
+        assert_eq!(form(some), (0, [1 << 1, 1 << 37, 1 << 5]));
     }
 }

@@ -17,7 +17,8 @@ mod tracer;
 pub mod preflight;
 
 pub use attach::{Hook, HookState, Refused};
+pub use plan::Kind;
 pub use refusal::{Refusal, privilege_hint};
 pub use ring::{Queue, Ring};
-pub use tables::Tables;
-pub use tracer::{PortSearchBy, Tracer};
+pub use tables::{Counters, Tables};
+pub use tracer::{Mode, SkippedRuns, Tracer, Watch};

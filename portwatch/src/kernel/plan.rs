@@ -2,128 +2,254 @@
 
 use super::btf::{Btf, BtfError};
 
-/// A program of the kernel side and the function at whose return it shall run.
+/// How a program is attached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// At the return of a function.
+    Exit,
+    /// At its beginning.
+    Entry,
+    /// At a tracepoint.
+    Tracepoint,
+}
+
+impl Kind {
+    /// The word for it in `start.hooks` and `doctor`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Exit => "fexit",
+            Self::Entry => "fentry",
+            Self::Tracepoint => "tp_btf",
+        }
+    }
+}
+
+/// A program of the kernel side and where it shall run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Planned {
-    /// The kernel function.
+    /// The kernel function or tracepoint.
     pub(super) function: &'static str,
+    /// How to attach there.
+    pub(super) kind: Kind,
     /// The program, or why no program fits.
     pub(super) program: Result<&'static str, String>,
-    /// Whether tracing without it is not worth the name.
-    pub(super) required: bool,
+    /// Whether the others of its way are not worth the name without it.
+    pub(super) needed: bool,
 }
 
-/// What to attach.
+/// Something to see, and the ways to see it, the best first; one suffices.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Plan {
-    /// Ways to see the search for a port, the best first; one suffices.
-    pub(super) port_search: Vec<Vec<Planned>>,
-    /// To see what fails elsewhere.
-    pub(super) connect: Vec<Planned>,
+pub(super) struct Feature {
+    /// The ways.
+    pub(super) ways: Vec<Vec<Planned>>,
+    /// What is not seen without it; none where tracing is not possible at all then.
+    pub(super) unseen: Option<&'static str>,
 }
 
-impl Plan {
-    /// Every function that a program may go to.
-    pub(super) fn functions(&self) -> impl Iterator<Item = &'static str> {
-        let planned = self.port_search.iter().flatten().chain(&self.connect);
-        planned.filter(|planned| planned.program.is_ok()).map(|planned| planned.function)
-    }
+/// What shall be seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Wanted {
+    /// Errors of the socket layer and of the network.
+    pub(super) all_errors: bool,
+    /// How long searches for a port take.
+    pub(super) search_times: bool,
 }
-
-/// Where the socket stands among the arguments of the port search, on every kernel.
-const SOCKET_ARGUMENT: usize = 1;
 
 /// Chooses programs by what type information says of this kernel's functions, never by its version.
-pub(super) fn plan(btf: &Btf) -> Plan {
-    let planned = |function, programs: &[(usize, &'static str)], socket, required| Planned {
+pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
+    let exit = |function, programs: &[(usize, &'static str)], argument, needed| Planned {
         function,
-        program: with_arity(btf, function, programs, socket),
-        required,
+        kind: Kind::Exit,
+        program: with_arity(btf, function, programs, argument),
+        needed,
     };
-    let inner = [(4, "port_search_4"), (5, "port_search_5")];
-    Plan {
-        port_search: vec![
-            vec![planned("__inet_hash_connect", &inner, SOCKET_ARGUMENT, true)],
-            vec![
-                planned("inet_hash_connect", &[(2, "port_search_v4")], SOCKET_ARGUMENT, true),
-                planned("inet6_hash_connect", &[(2, "port_search_v6")], SOCKET_ARGUMENT, false),
-            ],
+    let sk = Some((0, "sk"));
+    let mut features = vec![
+        Feature { ways: port_search(btf, Kind::Exit, ["port_search_v4", "port_search_v6"]), unseen: None },
+        Feature {
+            ways: vec![vec![exit("tcp_v4_connect", &[(3, "tcp_v4_connect")], sk, true)]],
+            unseen: None,
+        },
+        Feature {
+            ways: vec![vec![exit("tcp_v6_connect", &[(3, "tcp_v6_connect")], sk, true)]],
+            unseen: Some("IPv6 connects that find no source address"),
+        },
+        Feature {
+            ways: vec![vec![exit("__inet_bind", &[(4, "bind_v4")], sk, true)]],
+            unseen: Some("binds to IPv4 addresses"),
+        },
+        Feature {
+            ways: vec![vec![exit("__inet6_bind", &[(4, "bind_v6")], sk, true)]],
+            unseen: Some("binds to IPv6 addresses"),
+        },
+        Feature {
+            ways: vec![vec![exit("inet_autobind", &[(1, "autobind")], sk, true)]],
+            unseen: Some("UDP sockets that get no port"),
+        },
+    ];
+    if wanted.all_errors {
+        let sock = Some((0, "sock"));
+        features.extend([
+            Feature {
+                ways: vec![vec![exit("__inet_stream_connect", &[(5, "stream_connect")], sock, true)]],
+                unseen: Some("connects that a control group's program or the socket layer refuses"),
+            },
+            Feature {
+                ways: vec![vec![exit("inet_dgram_connect", &[(4, "datagram_connect")], sock, true)]],
+                unseen: Some("UDP connects that fail"),
+            },
+            Feature {
+                ways: vec![vec![exit("security_socket_connect", &[(3, "security_connect")], sock, true)]],
+                unseen: Some("connects that a security module refuses"),
+            },
+            Feature {
+                ways: vec![vec![tracepoint(btf, "inet_sock_set_state", "state_changed")]],
+                unseen: Some("errors that the network answers with"),
+            },
+        ]);
+    }
+    if wanted.search_times {
+        features.push(Feature {
+            ways: port_search(btf, Kind::Entry, ["search_begins", "search_begins_v6"]),
+            unseen: Some("the times of searches for a port"),
+        });
+    }
+    features
+}
+
+/// The tracepoints that see most of it where programs cannot be attached to functions.
+pub(super) fn by_tracepoints(btf: &Btf) -> Vec<Feature> {
+    let both = vec![
+        tracepoint(btf, "inet_sock_set_state", "state_changed"),
+        tracepoint(btf, "sys_exit", "syscall_returned"),
+    ];
+    vec![Feature { ways: vec![both], unseen: None }]
+}
+
+/// The search itself, or the wrappers around it.
+fn port_search(btf: &Btf, kind: Kind, wrappers: [&'static str; 2]) -> Vec<Vec<Planned>> {
+    // Where the socket stands among the arguments, on every kernel.
+    let sk = Some((1, "sk"));
+    let inner: &[_] = match kind {
+        Kind::Entry => &[(4, "search_begins"), (5, "search_begins")],
+        _ => &[(4, "port_search_4"), (5, "port_search_5")],
+    };
+    let [v4, v6] = wrappers;
+    let planned = |function, programs: &[(usize, &'static str)], needed| Planned {
+        function,
+        kind,
+        program: with_arity(btf, function, programs, sk),
+        needed,
+    };
+    vec![
+        vec![planned("__inet_hash_connect", inner, true)],
+        vec![
+            planned("inet_hash_connect", &[(2, v4)], true),
+            planned("inet6_hash_connect", &[(2, v6)], false),
         ],
-        connect: vec![
-            planned("tcp_v4_connect", &[(3, "tcp_v4_connect")], 0, true),
-            planned("tcp_v6_connect", &[(3, "tcp_v6_connect")], 0, false),
-        ],
+    ]
+}
+
+fn tracepoint(btf: &Btf, name: &'static str, program: &'static str) -> Planned {
+    let there = btf.tracepoint(name).is_some();
+    Planned {
+        function: name,
+        kind: Kind::Tracepoint,
+        program: if there { Ok(program) } else { Err(format!("this kernel has no tracepoint {name}")) },
+        needed: true,
     }
 }
 
-/// The program for the number of arguments that `function` has here, if its socket stands where expected: the
-/// return value lies behind the last argument, and a program that looks in another place loads and lies.
+/// The program for the number of arguments that `function` has here, if the one that it reads stands where expected:
+/// the return value lies behind the last argument, and a program that looks in another place loads and lies.
 fn with_arity(
     btf: &Btf,
     function: &'static str,
     programs: &[(usize, &'static str)],
-    socket: usize,
+    argument: Option<(usize, &str)>,
 ) -> Result<&'static str, String> {
     let arguments = btf.arguments(function).map_err(|error: BtfError| error.to_string())?;
     let program = programs.iter().find(|(arity, _)| *arity == arguments.len());
-    match (program, arguments.get(socket)) {
-        (Some((_, program)), Some(&"sk")) => Ok(program),
-        (Some(_), _) => Err(format!("unknown arguments ({})", arguments.join(", "))),
-        (None, _) => Err(format!("{} arguments, which this version does not know", arguments.len())),
+    let in_place = argument.is_none_or(|(place, name)| arguments.get(place) == Some(&name));
+    match program {
+        Some((_, program)) if in_place => Ok(program),
+        Some(_) => Err(format!("unknown arguments ({})", arguments.join(", "))),
+        None => Err(format!("{} arguments, which this version does not know", arguments.len())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::plan;
+    use super::{Wanted, by_functions, by_tracepoints};
     use crate::kernel::btf::Btf;
-    use crate::kernel::btf::tests::Builder;
+    use crate::kernel::btf::tests::{Builder, kind};
 
-    /// The programs for a kernel with these functions, in the order of the plan; none where there is no fit.
-    fn programs(functions: &[(&str, &[&str])]) -> Vec<Option<&'static str>> {
+    const CONNECT: (&str, &[&str]) = ("tcp_v4_connect", &["sk", "uaddr", "addr_len"]);
+    const WRAPPERS: [(&str, &[&str]); 2] =
+        [("inet_hash_connect", &["death_row", "sk"]), ("inet6_hash_connect", &["death_row", "sk"])];
+
+    /// The program that goes to `function` in the first way that has one, of a kernel with these functions.
+    fn program(functions: &[(&str, &[&str])], wanted: Wanted, function: &str) -> Option<&'static str> {
         let mut btf = Builder::new();
         for (name, arguments) in functions {
             btf.function(name, arguments);
         }
-        let plan = plan(&Btf::parse(btf.bytes()).unwrap());
-        plan.port_search
-            .into_iter()
-            .flatten()
-            .chain(plan.connect)
-            .map(|planned| planned.program.ok())
-            .collect()
+        let features = by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted);
+        let mut planned = features.into_iter().flat_map(|feature| feature.ways).flatten();
+        planned.find(|planned| planned.function == function && planned.program.is_ok())?.program.ok()
     }
 
     #[test]
     fn the_number_of_arguments_chooses_the_program() {
-        const CONNECT: &[&str] = &["sk", "uaddr", "addr_len"];
-        let (v4, v6) = (("tcp_v4_connect", CONNECT), ("tcp_v6_connect", CONNECT));
-        let (both, none) = ([Some("tcp_v4_connect"), Some("tcp_v6_connect")], [None, None]);
-        let wrappers =
-            [("inet_hash_connect", &["death_row", "sk"][..]), ("inet6_hash_connect", &["death_row", "sk"])];
-        let four = ("__inet_hash_connect", &["death_row", "sk", "port_offset", "check"][..]);
-        let five = ("__inet_hash_connect", &["death_row", "sk", "port_offset", "hash_port0", "check"][..]);
-        let six = ("__inet_hash_connect", &["death_row", "sk", "a", "b", "c", "d"][..]);
-        let moved = ("__inet_hash_connect", &["sk", "death_row", "port_offset", "check"][..]);
-        let wrapped = [Some("port_search_v4"), Some("port_search_v6")];
-        let cases = [
-            ("6.1", vec![four, wrappers[0], wrappers[1], v4, v6], Some("port_search_4"), wrapped, both),
-            ("7.3", vec![five, wrappers[0], wrappers[1], v4, v6], Some("port_search_5"), wrapped, both),
-            ("one more argument", vec![six, wrappers[0], wrappers[1], v4, v6], None, wrapped, both),
-            ("socket elsewhere", vec![moved, v4, v6], None, none, both),
-            ("inlined", vec![wrappers[0], wrappers[1], v4, v6], None, wrapped, both),
-            (
-                "no IPv6",
-                vec![four, wrappers[0], v4],
-                Some("port_search_4"),
-                [Some("port_search_v4"), None],
-                [both[0], None],
-            ),
-            ("nothing", vec![], None, none, none),
+        let search = "__inet_hash_connect";
+        let cases: [(&str, &[&str], Option<&str>); 4] = [
+            ("6.1", &["death_row", "sk", "port_offset", "check"], Some("port_search_4")),
+            ("7.3", &["death_row", "sk", "port_offset", "hash_port0", "check"], Some("port_search_5")),
+            ("one more argument", &["death_row", "sk", "a", "b", "c", "d"], None),
+            ("socket elsewhere", &["sk", "death_row", "port_offset", "check"], None),
         ];
-        for (what, functions, inner, wrappers, connect) in cases {
-            let expected: Vec<_> = [inner].into_iter().chain(wrappers).chain(connect).collect();
-            assert_eq!(programs(&functions), expected, "{what}");
+        for (what, arguments, expected) in cases {
+            let functions = [(search, arguments), WRAPPERS[0], WRAPPERS[1], CONNECT];
+            assert_eq!(program(&functions, Wanted::default(), search), expected, "{what}");
+            let wrapper = program(&functions, Wanted::default(), "inet_hash_connect");
+            assert_eq!(wrapper, Some("port_search_v4"), "{what}");
         }
+        assert_eq!(program(&[], Wanted::default(), search), None);
+        assert_eq!(program(&[CONNECT], Wanted::default(), "tcp_v4_connect"), Some("tcp_v4_connect"));
+    }
+
+    #[test]
+    fn a_socket_and_a_struct_sock_are_not_taken_for_each_other() {
+        let wanted = Wanted { all_errors: true, ..Wanted::default() };
+        let function = "__inet_stream_connect";
+        for (first, expected) in [("sock", Some("stream_connect")), ("sk", None)] {
+            let functions: [(&str, &[&str]); 1] =
+                [(function, &[first, "uaddr", "addr_len", "flags", "is_sendmsg"])];
+            assert_eq!(program(&functions, wanted, function), expected);
+        }
+    }
+
+    #[test]
+    fn what_was_not_asked_for_is_not_attached() {
+        let search: (&str, &[&str]) = ("__inet_hash_connect", &["death_row", "sk", "port_offset", "check"]);
+        let count = |wanted| {
+            let mut btf = Builder::new();
+            btf.function(search.0, search.1);
+            by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted).len()
+        };
+        let (nothing, all) = (Wanted::default(), Wanted { all_errors: true, search_times: true });
+        assert_eq!(count(all) - count(nothing), 5);
+    }
+
+    #[test]
+    fn a_tracepoint_is_known_by_its_type() {
+        let mut btf = Builder::new();
+        btf.add("int", kind::INT, 0, 4, &[32]);
+        btf.add("btf_trace_sys_exit", kind::TYPEDEF, 0, 1, &[]);
+        let features = by_tracepoints(&Btf::parse(btf.bytes()).unwrap());
+        let planned: Vec<_> =
+            features[0].ways[0].iter().map(|planned| planned.program.clone().ok()).collect();
+        assert_eq!(planned, [None, Some("syscall_returned")]);
     }
 }

@@ -81,12 +81,11 @@ pub struct TypeInformation {
 /// What is missing, and what to do.
 pub fn type_information() -> Result<TypeInformation, Refusal> {
     let (btf, size_bytes) = running_kernels_types()?;
-    let plan = plan::plan(&btf);
     let fits =
-        |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.required);
-    let port_search = plan.port_search.iter().find(fits).or(plan.port_search.first());
-    let planned = port_search.into_iter().flatten().chain(&plan.connect);
-    let functions = planned.map(|planned| (planned.function, planned.program.clone().err())).collect();
+        |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.needed);
+    let features = plan::by_functions(&btf, plan::Wanted::default());
+    let ways = features.iter().filter_map(|feature| feature.ways.iter().find(fits).or(feature.ways.first()));
+    let functions = ways.flatten().map(|planned| (planned.function, planned.program.clone().err())).collect();
     Ok(TypeInformation { size_bytes, functions })
 }
 

@@ -6,7 +6,8 @@ use std::io;
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
-use nix::libc::{E2BIG, EACCES, EBUSY, EINVAL, EPERM};
+use nix::libc::{E2BIG, EACCES, EBUSY, EINVAL, EPERM, RLIM_INFINITY};
+use nix::sys::resource::{Resource, getrlimit};
 use thiserror::Error;
 
 use super::preflight::Confinement;
@@ -39,7 +40,21 @@ const REPORT: &str = "please report this with the output of `portwatch doctor` a
 pub(super) fn of_object(error: &EbpfError) -> Refusal {
     let attempt = "create the maps of the kernel side";
     match error {
-        EbpfError::MapError(MapError::CreateError { io_error, .. }) => of_errno(attempt, io_error),
+        EbpfError::MapError(MapError::CreateError { io_error, .. }) => {
+            let refusal = of_errno(attempt, io_error);
+            let permitted = Confinement::of_this_process().missing_capabilities().is_empty();
+            let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
+            if !permitted || limit == RLIM_INFINITY || io_error.raw_os_error() != Some(EPERM) {
+                return refusal;
+            }
+            // aya raises the limit if it may.
+            Refusal::new(
+                attempt,
+                format!("not permitted beyond the limit of locked memory, which is {limit} bytes"),
+                "before Linux 5.11 the maps count against it: `ulimit -l unlimited`, LimitMEMLOCK=infinity in a \
+                 systemd unit, or CAP_SYS_RESOURCE",
+            )
+        }
         EbpfError::BtfError(error) => no_btf(&error.to_string()),
         other => Refusal::new(attempt, chain(other), REPORT),
     }
@@ -47,7 +62,7 @@ pub(super) fn of_object(error: &EbpfError) -> Refusal {
 
 /// Why a program could not be loaded or attached to `function`.
 pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
-    let attempt = format!("attach to the return of {function}");
+    let attempt = format!("attach to {function}");
     match error {
         ProgramError::LoadError { io_error, verifier_log } => {
             // The kernel's verifier prints thousands of lines; the first refusal is near the end.
@@ -57,7 +72,7 @@ pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
                 (_, Some(verdict)) if verdict.contains("invalid func unknown") => Refusal::new(
                     attempt,
                     format!("this kernel lacks a function that the program calls ({verdict})"),
-                    "needs Linux 5.11 or newer",
+                    REPORT,
                 ),
                 (Some(EPERM), None) => of_errno(&attempt, io_error),
                 (_, Some(verdict)) => Refusal::new(
@@ -87,6 +102,15 @@ pub(super) fn no_btf(detail: &str) -> Refusal {
         "read this kernel's type information, /sys/kernel/btf/vmlinux",
         detail,
         "portwatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and /sys mounted",
+    )
+}
+
+/// Why tracepoints do not serve instead.
+pub(super) fn no_kernel_reads() -> Refusal {
+    Refusal::new(
+        "watch by tracepoints",
+        "this kernel is locked down for confidentiality, and programs may not read its memory",
+        "the lockdown level is chosen at boot (`lockdown=` on the kernel's command line, Secure Boot)",
     )
 }
 

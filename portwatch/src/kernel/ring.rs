@@ -6,6 +6,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
@@ -15,9 +16,12 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Records taken from the ring before the task lets others run.
 const BATCH_RECORDS: usize = 512;
+/// How long a record may lie in the ring: programs wake the task seldom, and not for each record.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Records that wait for the reader: a minute of 500 failures a second, about 6 MiB.
 const QUEUE_RECORDS: usize = 32 * 1024;
 
@@ -110,9 +114,14 @@ impl Queue {
 
 impl Task {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> io::Result<Ring> {
+        let mut looks = interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
+                _ = looks.tick() => while self.look() {
+                    tokio::task::yield_now().await;
+                },
                 ready = self.fd.readable_mut() => {
                     let mut ready = ready?;
                     let records = take(ready.get_inner_mut());
@@ -127,6 +136,14 @@ impl Task {
             flush(self.logger.as_mut());
         }
         Ok(Ring { ring: self.fd.into_inner(), logger: self.logger })
+    }
+
+    /// Takes what is there, whether or not anybody was woken for it; true if there may be more.
+    fn look(&mut self) -> bool {
+        let records = take(self.fd.get_mut());
+        let full = records.len() == BATCH_RECORDS;
+        self.offer(records);
+        full
     }
 
     /// Hands records over, or counts them.

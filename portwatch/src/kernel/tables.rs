@@ -1,8 +1,11 @@
 //! The kernel side's counters, exact counts by key and losses, and the switch that stops them.
 
-use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
-use portwatch_ebpf::abi::{FailureCount, FailureKey, LOSS_COUNTS_FULL, LOSS_RING_FULL};
+use portwatch_ebpf::abi::{
+    COUNTER_CONNECT_MADE_UP, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP,
+    COUNTER_SUPPRESSED, FailureCount, FailureKey, SearchKey, SearchTimes,
+};
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -16,11 +19,39 @@ unsafe impl Pod for Key {}
 // SAFETY: as above.
 unsafe impl Pod for Value {}
 
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct TimesKey(SearchKey);
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Times(SearchTimes);
+
+// SAFETY: as above.
+unsafe impl Pod for TimesKey {}
+// SAFETY: as above.
+unsafe impl Pod for Times {}
+
+/// Why failures have no record, since attach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// The ring refused the record.
+    pub ring_full: u64,
+    /// Their key had sent enough.
+    pub suppressed: u64,
+    /// Not about records: failures whose key the table of counts refused.
+    pub keys_full: u64,
+    /// Not about records: failures of the port search that its own hook did not run for, and another reported.
+    pub search_made_up: u64,
+    /// Not about records: failures that the connect hook did not run for, and the port search's reported.
+    pub connect_made_up: u64,
+}
+
 /// Handles of the counters; readable while programs run and after they are detached.
 pub struct Tables {
     counts: HashMap<MapData, Key, Value>,
-    losses: PerCpuArray<MapData, u64>,
-    stopped: Array<MapData, u32>,
+    counters: Array<MapData, u64>,
+    searches: HashMap<MapData, TimesKey, Times>,
+    running: Array<MapData, u32>,
 }
 
 impl Tables {
@@ -30,17 +61,18 @@ impl Tables {
         };
         Ok(Self {
             counts: map("COUNTS")?.try_into()?,
-            losses: map("LOSSES")?.try_into()?,
-            stopped: map("STOPPED")?.try_into()?,
+            counters: map("COUNTERS")?.try_into()?,
+            searches: map("SEARCHES")?.try_into()?,
+            running: map("RUNNING")?.try_into()?,
         })
     }
 
-    /// Makes the programs count and send nothing more. One that is running may still finish.
+    /// Makes the programs count and send, or nothing more; one that is running may still finish.
     ///
     /// # Errors
     /// When the kernel refuses to write the switch.
-    pub fn stop(&mut self) -> Result<(), MapError> {
-        self.stopped.set(0, 1, 0)
+    pub(super) fn run(&mut self, run: bool) -> Result<(), MapError> {
+        self.running.set(0, u32::from(run), 0)
     }
 
     /// Every count there is.
@@ -51,23 +83,26 @@ impl Tables {
         self.counts.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0))).collect()
     }
 
-    /// Records that the ring refused, since attach.
+    /// How long searches for a port took.
+    ///
+    /// # Errors
+    /// When the kernel refuses to iterate.
+    pub fn searches(&self) -> Result<Vec<(SearchKey, SearchTimes)>, MapError> {
+        self.searches.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0))).collect()
+    }
+
+    /// What became of failures without a record.
     ///
     /// # Errors
     /// When the kernel refuses the look-up.
-    pub fn ring_full(&self) -> Result<u64, MapError> {
-        self.loss(LOSS_RING_FULL)
-    }
-
-    /// Failures whose key the table of counts refused, since attach.
-    ///
-    /// # Errors
-    /// When the kernel refuses the look-up.
-    pub fn counts_full(&self) -> Result<u64, MapError> {
-        self.loss(LOSS_COUNTS_FULL)
-    }
-
-    fn loss(&self, place: u32) -> Result<u64, MapError> {
-        Ok(self.losses.get(&place, 0)?.iter().sum())
+    pub fn counters(&self) -> Result<Counters, MapError> {
+        let counter = |place| self.counters.get(&place, 0);
+        Ok(Counters {
+            ring_full: counter(COUNTER_RING_FULL)?,
+            suppressed: counter(COUNTER_SUPPRESSED)?,
+            keys_full: counter(COUNTER_KEYS_FULL)?,
+            search_made_up: counter(COUNTER_SEARCH_MADE_UP)?,
+            connect_made_up: counter(COUNTER_CONNECT_MADE_UP)?,
+        })
     }
 }

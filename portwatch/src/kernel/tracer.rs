@@ -4,20 +4,21 @@ use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
 use aya::maps::{MapError, RingBuf};
-use aya::programs::ProgramFd;
-use aya::programs::fexit::FExitLink;
+use aya::programs::{ProgramFd, ProgramType};
+use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, Pod};
 use aya_log::EbpfLogger;
 use portwatch_ebpf::abi;
 
 use super::attach::{Hook, Refused, attach};
-use super::plan::plan;
+use super::btf::Btf;
+use super::plan::{self, Kind, Wanted};
 use super::preflight::running_kernels_types;
 use super::refusal::{self, Refusal};
 use super::ring::Ring;
-use super::tables::Tables;
+use super::tables::{Counters, Tables};
 use super::{aya_btf, filter, layout};
-use crate::event::Filter;
+use crate::event::{Errnos, Filter};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
 
@@ -25,7 +26,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/po
 pub struct Tracer {
     ebpf: Ebpf,
     hooks: Vec<Hook>,
-    _links: Vec<FExitLink>,
+    mode: Mode,
+    /// What programs may do here.
+    means: abi::Duties,
     tables: Tables,
 }
 
@@ -36,14 +39,54 @@ struct Injected(abi::Settings);
 // SAFETY: integers without padding (asserted in abi.rs), so every byte is initialised and any value is valid.
 unsafe impl Pod for Injected {}
 
-/// By which functions the search for a port is seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum PortSearchBy {
-    /// The best that works here.
-    #[default]
-    Best,
-    /// The wrappers around `__inet_hash_connect`, also where that works; for tests.
+/// By what failures are seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Programs at the return of kernel functions.
+    Functions,
+    /// The same, with the wrappers around the port search instead of the search.
     Wrappers,
+    /// Tracepoints, where programs cannot be attached to functions.
+    Tracepoints,
+}
+
+impl Mode {
+    /// What this way cannot see or say, as a sentence; none for the best one.
+    #[must_use]
+    pub fn limits(self) -> Option<&'static str> {
+        match self {
+            Self::Functions | Self::Wrappers => None,
+            Self::Tracepoints => Some(
+                "by tracepoints: every system call of the host costs some 120 instructions more; not seen is what io_uring and \
+                 32-bit programs do, but for connects that find the range exhausted, nor how long searches take",
+            ),
+        }
+    }
+}
+
+/// What to watch for.
+#[derive(Debug, Clone)]
+pub struct Watch<'a> {
+    /// Which failures.
+    pub filter: &'a Filter,
+    /// Only in this way; the best that works here where none is given.
+    pub mode: Option<Mode>,
+    /// Whether to measure searches for a port.
+    pub search_times: bool,
+    /// Records that one process × destination × cause may send in 1.07 s.
+    pub detail_per_window: u32,
+}
+
+impl<'a> Watch<'a> {
+    /// The failures that pass `filter`, by the best means.
+    #[must_use]
+    pub fn new(filter: &'a Filter) -> Self {
+        Self { filter, mode: None, search_times: false, detail_per_window: abi::DETAIL_PER_WINDOW }
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted { all_errors: self.filter.errnos != Errnos::Shortage, search_times: self.search_times }
+    }
 }
 
 impl Tracer {
@@ -51,37 +94,121 @@ impl Tracer {
     ///
     /// # Errors
     /// [`Refused`] when a required hook is missing: the findings are sentences for the user.
-    pub fn attach(filter: &Filter, by: PortSearchBy) -> Result<Self, Refused> {
+    pub fn attach(watch: &Watch<'_>) -> Result<Self, Refused> {
         let (types, _) = running_kernels_types()?;
-        let settings = Injected(abi::Settings {
-            layout: layout::resolve(&types)
-                .map_err(|error| refusal::unknown_structures(&error.to_string()))?,
-            filter: filter::injected(filter),
-        });
-        let mut plan = plan(&types);
-        if by == PortSearchBy::Wrappers {
-            plan.port_search.remove(0);
+        let attach = |mode| Self::attach_by(watch, mode, &types);
+        match watch.mode {
+            Some(mode) => attach(mode),
+            None => attach(Mode::Functions).or_else(|refused| {
+                // The better way's reasons are what somebody who wants it needs to know.
+                let mut tracer = attach(Mode::Tracepoints).map_err(|_| Refused {
+                    refusal: refused.refusal.clone(),
+                    hooks: refused.hooks.clone(),
+                })?;
+                tracer.hooks.splice(0..0, refused.hooks.into_iter().filter(|hook| !hook.is_attached()));
+                Ok(tracer)
+            }),
         }
-        let functions = plan.functions().filter_map(|name| Some((name, types.function(name)?))).collect();
-        // Megabytes; the next step needs some of its own.
-        drop(types);
-        let btf = aya_btf::with_functions(functions);
+    }
+
+    fn attach_by(watch: &Watch<'_>, mode: Mode, types: &Btf) -> Result<Self, Refused> {
+        let wanted = watch.wanted();
+        let probe_reads = probe_reads();
+        if mode == Mode::Tracepoints && !probe_reads {
+            return Err(refusal::no_kernel_reads().into());
+        }
+        let settings = Injected(abi::Settings {
+            layout: layout::resolve(types)
+                .map_err(|error| refusal::unknown_structures(&error.to_string()))?,
+            filter: filter::injected(watch.filter),
+            duties: abi::Duties {
+                all_errors: wanted.all_errors.into(),
+                search_times: wanted.search_times.into(),
+                tracepoints: (mode == Mode::Tracepoints).into(),
+                detail_per_window: watch.detail_per_window,
+                ..layout::duties(types, probe_reads)
+            },
+        });
+        let mut plan = match mode {
+            Mode::Tracepoints => plan::by_tracepoints(types),
+            Mode::Functions | Mode::Wrappers => plan::by_functions(types, wanted),
+        };
+        if mode == Mode::Wrappers {
+            plan.iter_mut().filter(|feature| feature.ways.len() > 1).for_each(|feature| {
+                feature.ways.remove(0);
+            });
+        }
         // Programs log only for somebody who reads it: the verifier removes what is below this level.
         let level: u8 = if log::log_enabled!(log::Level::Trace) { 4 } else { 0 };
-        let mut ebpf = aya_btf::loader()
-            .override_global("SETTINGS", &settings, true)
-            .override_global(aya_log::LEVEL, &level, false)
-            .load(OBJECT)
-            .map_err(|error| refusal::of_object(&error))?;
-        let attached = attach(&mut ebpf, &btf, &plan)?;
+        let mut loader = aya_btf::loader();
+        loader.override_global("SETTINGS", &settings, true).override_global(aya_log::LEVEL, &level, false);
+        // Maps that nobody will use take no memory.
+        let used = [
+            ("CALLERS", wanted.all_errors),
+            ("SEARCHES", wanted.search_times),
+            ("SEARCH_BEGAN", wanted.search_times),
+            ("STASHES", mode == Mode::Tracepoints),
+            ("NOTES", mode != Mode::Tracepoints),
+            ("CROWDED_NOTES", mode != Mode::Tracepoints),
+            ("TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
+        ];
+        for (map, _) in used.iter().filter(|(_, used)| !used) {
+            loader.map_max_entries(map, 1);
+        }
+        let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
+        drop(loader);
+        let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::no_btf(&error.to_string()))?;
+        let hooks = attach(&mut ebpf, &btf, &plan)?;
         let tables = Tables::take(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
-        Ok(Self { ebpf, hooks: attached.hooks, _links: attached.links, tables })
+        Ok(Self { ebpf, hooks, mode, means: settings.0.duties, tables })
+    }
+
+    /// Makes the programs count and send; before, and after [`Self::stop`], they do neither.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn start(&mut self) -> Result<(), MapError> {
+        self.tables.run(true)
     }
 
     /// The hooks, attached or not.
     #[must_use]
     pub fn hooks(&self) -> &[Hook] {
         &self.hooks
+    }
+
+    /// By what failures are seen.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What is not seen here, in sentences.
+    #[must_use]
+    pub fn limits(&self) -> Vec<String> {
+        let mut limits: Vec<String> = self.mode.limits().map(str::to_owned).into_iter().collect();
+        if self.means.task_by == abi::TASK_NOT_READ {
+            limits.push(
+                "this kernel is locked down, and too old to tell when processes started: one that has the pid of an \
+                 earlier one is taken for it"
+                    .to_owned(),
+            );
+        }
+        if self.means.probe_reads == 0 {
+            limits.push(
+                "this kernel is locked down: destinations of UDP and parts of IPv6 addresses are not read"
+                    .to_owned(),
+            );
+        }
+        for hook in self.hooks.iter().filter(|hook| !hook.is_attached()) {
+            // Ways that were tried before the one that works have nothing to say.
+            let Some(unseen) = hook.unseen else { continue };
+            let elsewhere = |other: &Hook| other.is_attached() && other.unseen == hook.unseen;
+            if self.mode != Mode::Tracepoints && !self.hooks.iter().any(elsewhere) {
+                limits.push(format!("{unseen} are not seen: no hook on {}", hook.function));
+            }
+        }
+        limits
     }
 
     /// Counts and losses.
@@ -106,30 +233,39 @@ impl Tracer {
         Ok(Ring::new(ring, logger))
     }
 
-    /// Runs of the hooks that the kernel is known to have skipped; none where it does not tell.
+    /// Runs of programs that the kernel is known to have skipped, since attach; none where it does not tell (an
+    /// executable with file capabilities may not look). On preemptible kernels a task that is preempted inside a
+    /// program makes others on its processor skip it. Linux 5.12 and newer tell; older ones do not skip.
     #[must_use]
-    pub fn skipped_runs(&self) -> Option<u64> {
-        self.ebpf.programs().filter_map(|(_, program)| program.fd().ok()).map(skipped).sum()
-    }
-
-    /// Whether the kernel may have skipped a run of a port-search hook: on preemptible kernels a task that is
-    /// preempted inside a program makes others on its processor skip it. Linux 5.12 and newer tell; older ones do
-    /// not skip.
-    #[must_use]
-    pub fn port_search_missed(&self) -> bool {
-        let hooks = self.ebpf.programs().filter(|(name, _)| name.starts_with("port_search"));
-        // What cannot be read (an executable with file capabilities may not) cannot be ruled out.
-        hooks.filter_map(|(_, program)| program.fd().ok()).any(|fd| skipped(fd) != Some(0))
+    pub fn skipped_runs(&self) -> Option<SkippedRuns> {
+        let mut runs = SkippedRuns::default();
+        for (name, program) in self.ebpf.programs() {
+            // Most were never loaded.
+            let Ok(fd) = program.fd() else { continue };
+            let count = skipped(fd)?;
+            match name {
+                _ if name.starts_with("port_search") => runs.search += count,
+                "state_changed" if self.mode == Mode::Tracepoints => runs.search += count,
+                "tcp_v4_connect" => runs.connect += count,
+                "tcp_v6_connect" => runs.connect_v6 += count,
+                // What these do not see nobody misses.
+                _ if name.starts_with("search_begins") => runs.harmless += count,
+                _ => runs.alone += count,
+            }
+        }
+        Some(runs)
     }
 
     /// Whether a hook runs that sees the search for a port on IPv4, or on IPv6.
     #[must_use]
     pub fn sees_port_search(&self, ipv6: bool) -> bool {
         let wrapper = if ipv6 { "inet6_hash_connect" } else { "inet_hash_connect" };
-        self.hooks
-            .iter()
-            .filter(|hook| hook.is_attached())
-            .any(|hook| hook.function == "__inet_hash_connect" || hook.function == wrapper)
+        let seen = match self.mode {
+            Mode::Tracepoints => ["inet_sock_set_state"; 2],
+            Mode::Functions | Mode::Wrappers => ["__inet_hash_connect", wrapper],
+        };
+        let attached = self.hooks.iter().filter(|hook| hook.is_attached() && hook.kind != Kind::Entry);
+        attached.into_iter().any(|hook| seen.contains(&hook.function))
     }
 
     /// Makes the programs count and send nothing more. They are detached when this is dropped, which may take the
@@ -138,8 +274,66 @@ impl Tracer {
     /// # Errors
     /// When the kernel refuses.
     pub fn stop(&mut self) -> Result<(), MapError> {
-        self.tables.stop()
+        self.tables.run(false)
     }
+}
+
+/// Runs of programs that the kernel has skipped, by what the programs see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SkippedRuns {
+    /// Of those that see the search for a port.
+    pub search: u64,
+    /// Of the one that sees IPv4 connects return, those of searches included.
+    pub connect: u64,
+    /// Of the one that sees IPv6 connects return, those of searches included.
+    pub connect_v6: u64,
+    /// Of those that see what no other program sees.
+    pub alone: u64,
+    /// Of those that see no failure.
+    pub harmless: u64,
+}
+
+impl SkippedRuns {
+    /// All of them.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.search + self.connect + self.connect_v6 + self.alone + self.harmless
+    }
+
+    /// Those since `before`.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            search: self.search.saturating_sub(before.search),
+            connect: self.connect.saturating_sub(before.connect),
+            connect_v6: self.connect_v6.saturating_sub(before.connect_v6),
+            alone: self.alone.saturating_sub(before.alone),
+            harmless: self.harmless.saturating_sub(before.harmless),
+        }
+    }
+
+    /// The most failures that no program saw, where programs at functions see them and only shortages are asked for.
+    ///
+    /// A failure is missed only if the connect program was skipped and the search program had nothing to report. Over
+    /// IPv4 the search program was skipped, too, as every shortage passes it; over IPv6 there may have been no search.
+    /// Runs that the other program made up for are no part of such a pair.
+    #[must_use]
+    pub fn missed_shortages(&self, counters: &Counters) -> u64 {
+        let connect = (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up);
+        let search = self.search.saturating_sub(counters.search_made_up);
+        connect.min(search + self.connect_v6) + self.alone
+    }
+
+    /// The same where every error is asked for: most pass no search.
+    #[must_use]
+    pub fn missed_errors(&self, counters: &Counters) -> u64 {
+        (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up) + self.alone
+    }
+}
+
+/// Whether programs may read kernel memory by address: not where the kernel is locked down for confidentiality.
+fn probe_reads() -> bool {
+    is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_probe_read_kernel).unwrap_or(false)
 }
 
 /// How often the kernel has skipped this program because it was running on the processor already.
@@ -149,4 +343,39 @@ fn skipped(program: &ProgramFd) -> Option<u64> {
     // Before 5.12 there is no such line, and no skipping.
     let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
     count.map_or(Some(0), |count| count.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::SkippedRuns;
+    use crate::kernel::Counters;
+
+    #[test]
+    fn what_another_program_made_up_for_is_not_missed() {
+        let made_up = |search_made_up, connect_made_up| Counters {
+            search_made_up,
+            connect_made_up,
+            ..Counters::default()
+        };
+        let runs = |search, connect, connect_v6, alone| SkippedRuns {
+            search,
+            connect,
+            connect_v6,
+            alone,
+            harmless: 9,
+        };
+        let cases = [
+            ("nothing was skipped", runs(0, 0, 0, 0), made_up(0, 0), 0, 0),
+            ("searches only, all made up for", runs(5, 0, 0, 0), made_up(5, 0), 0, 0),
+            ("each made up for the other", runs(5, 3, 0, 0), made_up(5, 3), 0, 0),
+            ("a pair may be of one failure", runs(5, 3, 0, 0), made_up(4, 2), 1, 1),
+            ("connects only: no shortage over IPv4 is missed", runs(0, 4, 0, 0), made_up(0, 0), 0, 4),
+            ("over IPv6 there may have been no search", runs(0, 0, 4, 0), made_up(0, 1), 3, 3),
+            ("what one alone sees", runs(0, 0, 0, 2), made_up(0, 0), 2, 2),
+        ];
+        for (what, runs, counters, shortages, errors) in cases {
+            assert_eq!(runs.missed_shortages(&counters), shortages, "{what}");
+            assert_eq!(runs.missed_errors(&counters), errors, "{what}");
+        }
+    }
 }

@@ -5,7 +5,8 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
 
 use serde::Serialize as _;
 use serde_json::ser::{Formatter, Serializer};
@@ -15,8 +16,8 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::cause;
 use crate::event::{
-    Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, Process, Protocol, Row,
-    Stage, Start, Summary, Text,
+    Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, PortRange, Process, Protocol,
+    Row, Searches, Stage, Start, Summary, Suppressed, Text,
 };
 use crate::term::shows;
 
@@ -45,6 +46,8 @@ impl<W: Write> Sink for Json<W> {
             Item::Start(start) => start_line(start, self.clock),
             Item::Failure(failure) => failure_line(failure, self.clock),
             Item::Lost(lost) => lost_line(*lost, self.clock),
+            Item::Suppressed(suppressed) => suppressed_line(*suppressed, self.clock),
+            Item::Searches(searches) => searches_line(searches),
             Item::Summary(summary) => summary_line(summary, self.clock),
             Item::End(end) => end_line(end),
         };
@@ -84,6 +87,7 @@ fn start_line(start: &Start, clock: Clock) -> Value {
     line.extend(object(json!({
         "kernel": start.kernel,
         "hooks": start.hooks.iter().map(|(name, how)| (name.clone(), json!(how))).collect::<Map<_, _>>(),
+        "limits": start.limits,
         "time": clock.rfc3339(start.at),
         "monotonic_ns": start.at.0,
         "boot_offset_ns": start.boot_offset_ns,
@@ -123,31 +127,69 @@ fn failure_line(failure: &Failure, clock: Clock) -> Value {
     line.extend(object(json!({
         "process": process(&failure.process),
         "netns": failure.netns.0,
-        "family": if failure.fault.destination.is_ipv4() { "ipv4" } else { "ipv6" },
+        "family": if failure.fault.address.is_ipv4() { "ipv4" } else { "ipv6" },
         "source": endpoint(failure.source),
-        "destination": endpoint(failure.fault.destination),
-        "port_range": { "low": failure.port_range.low, "high": failure.port_range.high },
+        "destination": destination(&failure.fault),
+        "port_range": range(failure.port_range),
     })));
-    if failure.fault.v4_mapped {
-        line.insert("v4_mapped".to_owned(), json!(true));
+    if let Some(own) = failure.own_range {
+        line.insert("socket_port_range".to_owned(), range(own));
+    }
+    if let Some(search) = failure.search {
+        line.insert("search_ns".to_owned(), json!(nanoseconds(search)));
     }
     Value::Object(line)
 }
 
 fn fault_fields(fault: &Fault) -> Map<String, Value> {
-    object(json!({
-        "call": match fault.call { Call::Connect => "connect" },
-        "protocol": match fault.protocol { Protocol::Tcp => "tcp" },
+    let mut fields = object(json!({
+        "call": match fault.call {
+            Call::Connect => "connect",
+            Call::Bind => "bind",
+            Call::Sendto => "sendto",
+        },
+        "protocol": match fault.protocol {
+            Protocol::Tcp => "tcp",
+            Protocol::Udp => "udp",
+            Protocol::Mptcp => "mptcp",
+        },
         "errno": fault.errno.name(),
         "errno_code": fault.errno.0,
         "cause": cause(fault).name(),
         "stage": match fault.stage {
             Stage::PortSearch => "port_search",
             Stage::OutsidePortSearch => "outside_port_search",
+            Stage::Bind => "bind",
+            Stage::Autobind => "autobind",
+            Stage::SocketLayer => "socket_layer",
+            Stage::Network => "network",
             Stage::Unknown => "unknown",
         },
         "had_port": fault.had_port,
-    }))
+    }));
+    for (name, holds) in [("v4_mapped", fault.v4_mapped), ("kernel_socket", fault.kernel_socket)] {
+        if holds {
+            fields.insert(name.to_owned(), json!(true));
+        }
+    }
+    fields
+}
+
+/// Where it wanted to go; the unspecified address and port 0 for a bind.
+fn destination(fault: &Fault) -> Value {
+    let nowhere: IpAddr = match fault.address {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    endpoint(fault.destination().unwrap_or_else(|| SocketAddr::new(nowhere, 0)))
+}
+
+fn range(range: PortRange) -> Value {
+    json!({ "low": range.low, "high": range.high })
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn process(process: &Process) -> Value {
@@ -190,6 +232,31 @@ fn lost_line(lost: Lost, clock: Clock) -> Value {
     })
 }
 
+fn suppressed_line(suppressed: Suppressed, clock: Clock) -> Value {
+    json!({
+        "type": "suppressed",
+        "time": clock.rfc3339(suppressed.to),
+        "count": suppressed.count,
+        "from_ns": suppressed.from.0,
+        "to_ns": suppressed.to.0,
+    })
+}
+
+fn searches_line(searches: &[Searches]) -> Value {
+    let row = |searches: &Searches| {
+        json!({
+            "netns": searches.netns.0,
+            "source": searches.source.to_string(),
+            "destination": endpoint(searches.destination),
+            "count": searches.count,
+            "slow": searches.slow,
+            "average_ns": nanoseconds(searches.average),
+            "longest_ns": nanoseconds(searches.longest),
+        })
+    };
+    json!({ "type": "searches", "rows": searches.iter().map(row).collect::<Vec<_>>() })
+}
+
 fn summary_line(summary: &Summary, clock: Clock) -> Value {
     json!({
         "type": "summary",
@@ -201,11 +268,11 @@ fn summary_line(summary: &Summary, clock: Clock) -> Value {
 fn summary_row(row: &Row, clock: Clock) -> Value {
     let mut fields = object(json!({ "process": process(&row.process), "netns": row.netns.0 }));
     fields.extend(fault_fields(&row.fault));
-    if row.fault.v4_mapped {
-        fields.insert("v4_mapped".to_owned(), json!(true));
+    if row.fault.call == Call::Bind {
+        fields.insert("source".to_owned(), endpoint(row.fault.address));
     }
     fields.extend(object(json!({
-        "destination": endpoint(row.fault.destination),
+        "destination": destination(&row.fault),
         "count": row.count,
         "first": clock.rfc3339(row.first),
         "last": clock.rfc3339(row.last),
@@ -224,7 +291,10 @@ fn end_line(end: &End) -> Value {
     if let Some(runs) = end.skipped_runs {
         line.insert("skipped_runs".to_owned(), json!(runs));
     }
-    line.insert("watched_ns".to_owned(), json!(u64::try_from(end.watched.as_nanos()).unwrap_or(u64::MAX)));
+    if let Some(missed) = end.possibly_missed {
+        line.insert("possibly_missed".to_owned(), json!(missed));
+    }
+    line.insert("watched_ns".to_owned(), json!(nanoseconds(end.watched)));
     Value::Object(line)
 }
 
@@ -234,6 +304,7 @@ fn reason(reason: LossReason) -> &'static str {
         LossReason::QueueFull => "queue_full",
         LossReason::MalformedRecord => "malformed_record",
         LossReason::Unaccounted => "unaccounted",
+        LossReason::SkippedRun => "skipped_run",
     }
 }
 

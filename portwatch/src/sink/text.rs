@@ -3,17 +3,22 @@
 //! In: items. Out: aligned columns; strings of processes escaped.
 
 mod columns;
+mod searches;
 mod summary;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::cause;
-use crate::event::{BootNs, Details, Failure, Item, LossReason, Lost, PortRange, Start};
+use crate::event::{
+    BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, PortRange, Process, Protocol, Start,
+    Suppressed, Tgid,
+};
 use crate::term::{Paint, clean};
 use columns::{Align, Columns};
 
@@ -29,6 +34,7 @@ pub struct Text<W: Write> {
     columns: Columns<10>,
     heading_written: bool,
     summary: Option<String>,
+    searches: Option<String>,
 }
 
 impl<W: Write> Text<W> {
@@ -37,8 +43,8 @@ impl<W: Write> Text<W> {
         let left = |width| (Align::Left, width);
         // The usual: an IPv4 address with a port is 21 characters at most, an IPv6 one up to 47.
         let columns = Columns::new([12, 7, 15, 13, 15, 21, 11, 17, 10, 0].map(left));
-        let (clock, heading_written, summary) = (Clock::default(), false, None);
-        Self { output, paint, zone, clock, columns, heading_written, summary }
+        let (clock, heading_written) = (Clock::default(), false);
+        Self { output, paint, zone, clock, columns, heading_written, summary: None, searches: None }
     }
 
     fn start(&mut self, start: &Start) {
@@ -47,23 +53,17 @@ impl<W: Write> Text<W> {
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
         let fault = &failure.fault;
-        let PortRange { low, high } = failure.port_range;
-        let exe = match &failure.process.details {
-            Details::Read { exe: Some(exe), .. } => clean(&exe.0),
-            Details::Read { exe: None, .. } | Details::NotRead => "-".to_owned(),
-            Details::Exited => "(exited)".to_owned(),
-        };
         let cells = [
             self.time_of_day(failure.at),
-            failure.process.tgid.0.to_string(),
+            pid(&failure.process),
             clean(&failure.process.comm.0),
             fault.errno.name(),
             source(failure.source),
-            fault.destination.to_string(),
-            format!("{low}-{high}"),
-            cause(fault).name().to_owned(),
+            fault.destination().map_or_else(|| "-".to_owned(), |_| address(fault)),
+            range(failure),
+            why(failure),
             failure.netns.0.to_string(),
-            exe,
+            executable(failure),
         ];
         self.columns.fit(&cells);
         if !self.heading_written {
@@ -80,10 +80,26 @@ impl<W: Write> Text<W> {
 
     fn lost(&mut self, lost: Lost) -> io::Result<()> {
         let Lost { reason, count, from, to } = lost;
-        let what =
-            format!("{count} failures without detail ({}); the summary counts them", reason_words(reason));
+        let what = if reason == LossReason::SkippedRun {
+            format!(
+                "the kernel skipped {count} runs of the programs; what one missed another may have reported, \
+                 the end tells how much nobody can have"
+            )
+        } else {
+            format!("{count} failures without detail ({}); the summary counts them", reason_words(reason))
+        };
+        self.between(&format!("lost: {what}"), from, to)
+    }
+
+    fn suppressed(&mut self, suppressed: Suppressed) -> io::Result<()> {
+        let Suppressed { count, from, to } = suppressed;
+        let what = format!("suppressed: {count} more failures of the kinds shown; the summary counts them");
+        self.between(&what, from, to)
+    }
+
+    fn between(&mut self, what: &str, from: BootNs, to: BootNs) -> io::Result<()> {
         let when = format!("{} to {}", self.time_of_day(from), self.time_of_day(to));
-        writeln!(self.output, "{}", self.paint.strong(&format!("lost: {what}; {when}")))
+        writeln!(self.output, "{}", self.paint.strong(&format!("{what}; {when}")))
     }
 
     fn time_of_day(&self, instant: BootNs) -> String {
@@ -97,6 +113,8 @@ impl<W: Write> Sink for Text<W> {
             Item::Start(start) => self.start(start),
             Item::Failure(failure) => self.failure(failure)?,
             Item::Lost(lost) => self.lost(*lost)?,
+            Item::Suppressed(suppressed) => self.suppressed(*suppressed)?,
+            Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
             Item::Summary(summary) => {
                 self.summary = Some(summary::table(summary, self.paint, |instant| self.time_of_day(instant)));
             }
@@ -105,7 +123,7 @@ impl<W: Write> Sink for Text<W> {
                     writeln!(self.output)?;
                 }
                 writeln!(self.output, "{}", summary::total(end))?;
-                if let Some(table) = self.summary.take() {
+                for table in [self.summary.take(), self.searches.take()].into_iter().flatten() {
                     write!(self.output, "{table}")?;
                 }
             }
@@ -125,6 +143,62 @@ fn reason_words(reason: LossReason) -> &'static str {
         LossReason::QueueFull => "the output is too slow",
         LossReason::MalformedRecord => "malformed records",
         LossReason::Unaccounted => "counted, but never seen",
+        LossReason::SkippedRun => "skipped runs",
+    }
+}
+
+fn pid(process: &Process) -> String {
+    if process.tgid == Tgid(0) { "?".to_owned() } else { process.tgid.0.to_string() }
+}
+
+/// The address of a fault, with its protocol where that is not TCP; `-` where the caller gave none.
+fn address(fault: &Fault) -> String {
+    let protocol = match fault.protocol {
+        Protocol::Tcp => "",
+        Protocol::Udp => "udp ",
+        Protocol::Mptcp => "mptcp ",
+    };
+    let unknown =
+        fault.call != Call::Bind && fault.address.ip().is_unspecified() && fault.address.port() == 0;
+    if unknown { format!("{protocol}-") } else { format!("{protocol}{}", fault.address) }
+}
+
+/// The range that the port was searched in.
+fn range(failure: &Failure) -> String {
+    let PortRange { low, high } = failure.port_range;
+    let Some(own) = failure.own_range else { return format!("{low}-{high}") };
+    // A bound outside of the namespace's range does not count, as 0 does not (`inet_sk_get_local_port_range`).
+    let inside = |port: u16| (low..=high).contains(&port);
+    let from = if inside(own.low) { own.low } else { low };
+    let to = if inside(own.high) { own.high } else { high };
+    format!("{from}-{to} (socket's own)")
+}
+
+fn why(failure: &Failure) -> String {
+    let cause = cause(&failure.fault).name();
+    match failure.search {
+        Some(search) => format!("{cause} ({} search)", short(search)),
+        None => cause.to_owned(),
+    }
+}
+
+fn executable(failure: &Failure) -> String {
+    match &failure.process.details {
+        Details::Read { exe: Some(exe), .. } => clean(&exe.0),
+        _ if failure.fault.kernel_socket => "(kernel)".to_owned(),
+        Details::Read { exe: None, .. } | Details::NotRead => "-".to_owned(),
+        Details::Exited => "(exited)".to_owned(),
+    }
+}
+
+/// A time in three or four digits.
+fn short(time: Duration) -> String {
+    let ns = time.as_nanos();
+    match ns {
+        0..10_000 => format!("{:.1} µs", time.as_secs_f64() * 1e6),
+        10_000..1_000_000 => format!("{} µs", ns / 1000),
+        1_000_000..1_000_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
+        _ => format!("{:.1} s", time.as_secs_f64()),
     }
 }
 

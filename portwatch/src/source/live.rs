@@ -15,8 +15,8 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use super::Source;
 use crate::decode;
 use crate::enrich::Enricher;
-use crate::event::{BootNs, End, Fault, Filter, Item, Row, Stage, Start, Summary, Text};
-use crate::kernel::{HookState, Queue, Refusal, Ring, Tracer};
+use crate::event::{BootNs, End, Errno, Errnos, Fault, Filter, Item, Row, Stage, Start, Summary, Text};
+use crate::kernel::{HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
 use ledger::Ledger;
 
 mod ledger;
@@ -45,6 +45,10 @@ pub struct Live {
     ticks: Interval,
     began: Instant,
     ledger: Ledger,
+    /// Runs skipped while the programs were attached and silent.
+    skipped_before: SkippedRuns,
+    shortages_only: bool,
+    search_times: bool,
     table_full_told: bool,
     /// Whether the kernel may have skipped a port-search hook before the last of `records` was taken; asked when it
     /// matters, once a batch.
@@ -68,9 +72,19 @@ impl Live {
     ///
     /// # Errors
     /// When the ring cannot be read or this host's clocks and names cannot be.
-    pub fn new(mut tracer: Tracer, enricher: Enricher, filter: Filter, until: Until) -> Result<Self> {
+    pub fn new(
+        mut tracer: Tracer,
+        enricher: Enricher,
+        filter: Filter,
+        search_times: bool,
+        until: Until,
+    ) -> Result<Self> {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
+        let shortages_only = filter.errnos == Errnos::Shortage;
         let start = start(&tracer, filter)?;
+        // Before they count, so that the bound of what is missing is not too low.
+        let skipped_before = tracer.skipped_runs().unwrap_or_default();
+        tracer.start().context("start the programs")?;
         let mut ticks = interval(LOSS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -81,6 +95,9 @@ impl Live {
             ticks,
             began: Instant::now(),
             ledger: Ledger::new(start.at),
+            skipped_before,
+            shortages_only,
+            search_times,
             table_full_told: false,
             search_missed: None,
             records: VecDeque::new(),
@@ -115,7 +132,7 @@ impl Live {
     fn take_record(&mut self) -> Result<Option<Item>> {
         while let Some(record) = self.records.pop_front() {
             if self.until.count.is_some_and(|count| self.ledger.delivered >= count) {
-                self.ledger.suppressed += 1;
+                self.ledger.beyond_count += 1;
                 continue;
             }
             let Ok(mut failure) = decode::failure(&record) else {
@@ -135,9 +152,12 @@ impl Live {
 
     /// "The port search did not fail" holds only if its hook would have told.
     fn doubted(&mut self, mut fault: Fault) -> Fault {
-        if fault.stage == Stage::OutsidePortSearch {
-            let watched = self.tracer.sees_port_search(fault.destination.is_ipv6());
-            let missed = *self.search_missed.get_or_insert_with(|| self.tracer.port_search_missed());
+        if fault.stage == Stage::OutsidePortSearch && fault.errno == Errno::EADDRNOTAVAIL {
+            let watched = self.tracer.sees_port_search(fault.address.is_ipv6());
+            // What cannot be read cannot be ruled out.
+            let missed =
+                || self.tracer.skipped_runs().is_none_or(|runs| runs.since(&self.skipped_before).search > 0);
+            let missed = *self.search_missed.get_or_insert_with(missed);
             if !watched || missed {
                 fault.stage = Stage::Unknown;
             }
@@ -147,18 +167,43 @@ impl Live {
 
     /// Losses since the last look.
     fn look_for_losses(&mut self) -> Result<()> {
-        let tables = self.tracer.tables();
-        self.ledger.ring_full = tables.ring_full().context("read the counter of refused records")?;
+        let counters = self.tracer.tables().counters().context("read the counters of lost detail")?;
+        self.ledger.ring_full = counters.ring_full;
+        self.ledger.suppressed = counters.suppressed;
         self.ledger.queue_full = self.queue.refused();
-        if !self.table_full_told && tables.counts_full().context("read the counter of refused keys")? > 0 {
+        self.ledger.skipped_runs = self.skipped().map_or(0, |runs| runs.total());
+        if !self.table_full_told && counters.keys_full > 0 {
             self.table_full_told = true;
             log::warn!(
                 "the table of processes and destinations is full: the summary counts new ones as `other`"
             );
         }
-        let lost = self.ledger.news(now());
-        self.items.extend(lost.into_iter().map(Item::Lost));
+        self.tell_losses(false);
         Ok(())
+    }
+
+    fn tell_losses(&mut self, last: bool) {
+        let now = now();
+        let lost = self.ledger.news(now);
+        self.items.extend(lost.into_iter().map(Item::Lost));
+        self.items.extend(self.ledger.suppressed_news(now, last).map(Item::Suppressed));
+    }
+
+    /// Runs that the kernel has skipped since the programs were told to count; none where it does not tell.
+    fn skipped(&self) -> Option<SkippedRuns> {
+        self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before))
+    }
+
+    /// The most failures that no program saw.
+    fn possibly_missed(&self) -> Result<Option<u64>> {
+        let Some(runs) = self.skipped() else { return Ok(None) };
+        let counters = self.tracer.tables().counters().context("read the counters of skipped runs")?;
+        Ok(Some(match self.tracer.mode() {
+            // Neither of the two reports what the other has missed.
+            Mode::Tracepoints => runs.total(),
+            _ if self.shortages_only => runs.missed_shortages(&counters),
+            _ => runs.missed_errors(&counters),
+        }))
     }
 
     /// One round of waiting for programs that were running at the stop.
@@ -173,35 +218,44 @@ impl Live {
         self.look_for_losses()?;
         let summary = self.summary()?;
         if self.ledger.accounted() >= total(&summary) || rounds == 0 {
-            self.close(summary);
-            return Ok(());
+            return self.close(summary);
         }
         sleep(STRAGGLER_WAIT).await;
         self.phase = Phase::Settling(ring, rounds - 1);
         Ok(())
     }
 
-    /// Summary and end.
-    fn close(&mut self, summary: Summary) {
+    /// What was measured, summary and end.
+    fn close(&mut self, summary: Summary) -> Result<()> {
         self.phase = Phase::Ended;
         self.ledger.unaccounted = total(&summary).saturating_sub(self.ledger.accounted());
-        let lost = self.ledger.news(now());
-        self.items.extend(lost.into_iter().map(Item::Lost));
+        self.tell_losses(true);
+        if self.search_times {
+            let searches = self.tracer.tables().searches().context("read how long searches took")?;
+            let mut searches: Vec<_> =
+                searches.iter().map(|(key, times)| decode::searches(key, times)).collect();
+            searches.sort_by_key(|searches| std::cmp::Reverse((searches.slow, searches.count)));
+            self.items.push_back(Item::Searches(searches));
+        }
         let end = End {
             failures: total(&summary),
             delivered: self.ledger.delivered,
-            suppressed: self.ledger.suppressed,
+            suppressed: self.ledger.suppressed(),
+            beyond_count: self.ledger.beyond_count,
             lost: self.ledger.lost(),
-            skipped_runs: self.tracer.skipped_runs(),
+            // As many as were told.
+            skipped_runs: self.skipped().map(|_| self.ledger.skipped_runs),
+            possibly_missed: self.possibly_missed()?,
             watched: self.began.elapsed(),
         };
         self.items.extend([Item::Summary(summary), Item::End(end)]);
+        Ok(())
     }
 
     fn summary(&mut self) -> Result<Summary> {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
-        let mut other = tables.counts_full().context("read the counter of refused keys")?;
+        let mut other = tables.counters().context("read the counter of refused keys")?.keys_full;
         self.forget_that_none_was_missed();
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {
@@ -271,17 +325,20 @@ fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
     let names = nix::sys::utsname::uname().context("ask for the kernel's name")?;
     let hooks = tracer.hooks().iter().map(|hook| {
         let how = match &hook.state {
-            HookState::Attached => "fexit".to_owned(),
+            HookState::Attached => hook.kind.name().to_owned(),
             HookState::Absent(why) => format!("absent: {why}"),
             HookState::Refused(Refusal { finding, .. }) => format!("refused: {finding}"),
         };
-        (hook.function.to_owned(), how)
+        // A function may have a program at either end.
+        let place = if hook.kind == Kind::Entry { " (entry)" } else { "" };
+        (format!("{}{place}", hook.function), how)
     });
     Ok(Start {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: Text(names.nodename().as_encoded_bytes().to_vec()),
         kernel: names.release().to_string_lossy().into_owned(),
         hooks: hooks.collect(),
+        limits: tracer.limits(),
         at: BootNs(at),
         boot_offset_ns: i64::try_from(i128::from(wall) - i128::from(at)).unwrap_or(0),
         filter,

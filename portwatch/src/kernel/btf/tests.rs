@@ -45,6 +45,12 @@ impl Builder {
         self.add(name, kind, members.len(), 0, &trailer);
     }
 
+    pub(in crate::kernel) fn enumeration(&mut self, name: &str, enumerators: &[(&str, u32)]) {
+        let trailer: Vec<u32> =
+            enumerators.iter().flat_map(|(name, value)| [self.name(name), *value]).collect();
+        self.add(name, kind::ENUM, enumerators.len(), 4, &trailer);
+    }
+
     /// A function whose arguments have these names; adds its prototype too.
     pub(in crate::kernel) fn function(&mut self, name: &str, arguments: &[&str]) {
         let words: Vec<u32> = arguments.iter().flat_map(|argument| [self.name(argument), 0]).collect();
@@ -87,12 +93,12 @@ fn small() -> Vec<u8> {
 fn members_are_found_through_typedefs_and_anonymous_members() {
     let btf = Btf::parse(small()).unwrap();
     let cases = [
-        ("inner", "range", Ok(Member { offset: 4, is_array: true })),
-        ("outer", "in.range", Ok(Member { offset: 12, is_array: true })),
-        ("outer", "in.b", Ok(Member { offset: 20, is_array: false })),
+        ("inner", "range", Ok(Member { offset: 4, bit: 0, is_array: true })),
+        ("outer", "in.range", Ok(Member { offset: 12, bit: 0, is_array: true })),
+        ("outer", "in.b", Ok(Member { offset: 20, bit: 0, is_array: false })),
         ("outer", "in.c", Err(())),
         ("looped", "anything", Err(())),
-        ("far", "in.first", Err(())),
+        ("far", "in.first", Ok(Member { offset: u32::MAX / 8, bit: 7, is_array: false })),
         ("far", "in.in", Err(())),
         ("nowhere", "first", Err(())),
     ];
@@ -163,7 +169,7 @@ fn the_running_kernels_own_type_information_has_what_the_hooks_need() {
     };
     let btf = Btf::parse(bytes).unwrap();
     // The layout of sock_common is the same in every kernel from 5.10 to 7.3.
-    assert_eq!(btf.member("sock_common", "skc_daddr"), Ok(Member { offset: 0, is_array: false }));
-    assert_eq!(btf.member("sock_common", "skc_family"), Ok(Member { offset: 16, is_array: false }));
+    assert_eq!(btf.member("sock_common", "skc_daddr"), Ok(Member { offset: 0, bit: 0, is_array: false }));
+    assert_eq!(btf.member("sock_common", "skc_family"), Ok(Member { offset: 16, bit: 0, is_array: false }));
     assert_eq!(btf.arguments("tcp_v4_connect").map(|names| names.len()), Ok(3));
 }

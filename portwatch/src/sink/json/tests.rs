@@ -30,8 +30,9 @@ fn fault() -> Fault {
         errno: Errno::EADDRNOTAVAIL,
         stage: Stage::PortSearch,
         had_port: true,
-        destination: "[2001:db8::1]:443".parse().unwrap(),
+        address: "[2001:db8::1]:443".parse().unwrap(),
         v4_mapped: false,
+        kernel_socket: false,
     }
 }
 
@@ -43,6 +44,8 @@ fn failure(process: Process) -> Item {
         netns: NetnsId(4),
         source: "[2001:db8::2]:41000".parse().unwrap(),
         port_range: PortRange { low: 32768, high: 60999 },
+        own_range: None,
+        search: None,
     })
 }
 
@@ -122,4 +125,33 @@ fn losses_summary_and_end_say_what_they_count() {
     let expected =
         r#"{"type":"end","failures":9,"delivered":6,"suppressed":0,"lost":{"queue_full":3},"watched_ns":7}"#;
     assert_eq!(line(&Item::End(end)).trim_end(), expected);
+}
+
+#[test]
+fn a_bind_says_which_address_it_wanted_and_has_no_destination() {
+    let Item::Failure(failure) = failure(process(b"x", Details::NotRead)) else { panic!("no failure") };
+    let address = "192.0.2.1:0".parse().unwrap();
+    let fault = Fault { call: Call::Bind, stage: Stage::Bind, address, had_port: false, ..fault() };
+    let row = Row {
+        process: process(b"x", Details::NotRead),
+        netns: NetnsId(4),
+        fault,
+        count: 1,
+        first: BootNs(1),
+        last: BootNs(1),
+    };
+    let own_range = Some(PortRange { low: 40000, high: 40001 });
+    let search = Some(Duration::from_nanos(42));
+    let lines = [
+        line(&Item::Failure(Failure { fault, source: address, own_range, search, ..failure })),
+        line(&Item::Summary(Summary { rows: vec![row], other: 0 })),
+    ];
+    let [line, summary]: [Value; 2] = lines.map(|line| serde_json::from_str(&line).unwrap());
+    for value in [&line, &summary["rows"][0]] {
+        assert_eq!((&value["call"], &value["cause"]), (&"bind".into(), &"address_not_local".into()));
+        assert_eq!(value["source"], serde_json::json!({ "address": "192.0.2.1", "port": 0 }));
+        assert_eq!(value["destination"], serde_json::json!({ "address": "0.0.0.0", "port": 0 }));
+    }
+    assert_eq!(line["socket_port_range"], serde_json::json!({ "low": 40000, "high": 40001 }));
+    assert_eq!(line["search_ns"], 42);
 }

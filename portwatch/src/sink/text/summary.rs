@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
 use super::columns::{Align, Columns};
-use super::reason_words;
+use super::{address, reason_words};
 use crate::diagnose::{Cause, cause};
-use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Text, Tgid};
+use crate::event::{BootNs, Call, End, Errno, Fault, NetnsId, Row, Summary, Text, Tgid};
 use crate::term::{Paint, clean};
 
 /// Rows that are shown; all are in JSON.
@@ -18,7 +17,7 @@ const SHOWN_ROWS: usize = 40;
 struct Group {
     comm: Text,
     netns: NetnsId,
-    destination: SocketAddr,
+    wanted: String,
     errno: Errno,
     cause: Cause,
 }
@@ -34,24 +33,37 @@ struct Sum {
 pub(super) fn total(end: &End) -> String {
     let seconds = end.watched.as_secs_f64();
     if end.failures == 0 {
-        return format!("no failed connects in {seconds:.1} s");
+        return format!("no failures in {seconds:.1} s");
     }
-    let mut text =
-        format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failed connect"), end.delivered);
-    if end.suppressed > 0 {
-        // Writing to a String cannot fail, here and below.
-        let _ = write!(text, ", {} after --count was reached", end.suppressed);
+    let mut text = format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failure"), end.delivered);
+    // Writing to a String cannot fail, here and below.
+    if let storm @ 1.. = end.suppressed - end.beyond_count {
+        let _ = write!(text, ", {storm} suppressed (more of a kind than --detail shows)");
+    }
+    if end.beyond_count > 0 {
+        let _ = write!(text, ", {} after --count was reached", end.beyond_count);
     }
     for (reason, count) in &end.lost {
         let _ = write!(text, ", {count} lost ({})", reason_words(*reason));
     }
-    if let Some(runs @ 1..) = end.skipped_runs {
-        let _ = write!(
-            text,
-            "\nnote: the kernel skipped {} of the hooks, for connects that failed or succeeded: \
-             causes may be unknown, and a failure whose two hooks were both skipped is not counted",
-            plural(runs, "run")
-        );
+    match (end.skipped_runs, end.possibly_missed) {
+        (Some(runs @ 1..), Some(0)) => {
+            let _ = write!(
+                text,
+                "\nnote: the kernel skipped {} of the programs; other programs saw all that failed there",
+                plural(runs, "run")
+            );
+        }
+        (Some(runs @ 1..), Some(missed)) => {
+            let _ = write!(
+                text,
+                "\nnote: the kernel skipped {} of the programs, for calls that failed or succeeded: causes may be \
+                 unknown, and at most {} can be missing here",
+                plural(runs, "run"),
+                plural(missed, "failure")
+            );
+        }
+        _ => {}
     }
     text
 }
@@ -94,7 +106,7 @@ fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
         let group = Group {
             comm: row.process.comm.clone(),
             netns: row.netns,
-            destination: row.fault.destination,
+            wanted: wanted(&row.fault),
             errno: row.fault.errno,
             cause: cause(&row.fault),
         };
@@ -114,9 +126,15 @@ fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
     sums
 }
 
+/// Where a call wanted to go, or the address that a bind wanted.
+fn wanted(fault: &Fault) -> String {
+    if fault.call == Call::Bind { format!("bind {}", address(fault)) } else { address(fault) }
+}
+
 fn process(comm: &Text, processes: &BTreeSet<(Tgid, BootNs)>) -> String {
     let name = clean(&comm.0);
     match (processes.len(), processes.first()) {
+        (1, Some((Tgid(0), _))) => "(unknown)".to_owned(),
         (1, Some((tgid, _))) => format!("{name} (pid {})", tgid.0),
         (count, _) => format!("{name} ({count} processes)"),
     }
@@ -126,7 +144,7 @@ fn cells((group, sum): &(Group, Sum), time_of_day: &impl Fn(BootNs) -> String) -
     [
         sum.count.to_string(),
         process(&group.comm, &sum.processes),
-        group.destination.to_string(),
+        group.wanted.clone(),
         group.errno.name(),
         group.cause.name().to_owned(),
         group.netns.0.to_string(),

@@ -11,15 +11,16 @@ use crate::event::{
 };
 use crate::term::Paint;
 
-fn fault(destination: &str, stage: Stage) -> Fault {
+fn fault(address: &str, stage: Stage) -> Fault {
     Fault {
         call: Call::Connect,
         protocol: Protocol::Tcp,
         errno: Errno::EADDRNOTAVAIL,
         stage,
         had_port: false,
-        destination: destination.parse().unwrap(),
+        address: address.parse().unwrap(),
         v4_mapped: false,
+        kernel_socket: false,
     }
 }
 
@@ -44,6 +45,8 @@ fn failure(comm: &[u8], destination: &str, details: Details) -> Item {
         netns: NetnsId(4_026_531_840),
         source: "127.0.0.1:0".parse().unwrap(),
         port_range: PortRange { low: 32768, high: 60999 },
+        own_range: None,
+        search: None,
     })
 }
 
@@ -64,6 +67,7 @@ fn shown(items: Vec<Item>) -> String {
         host: Text(b"h".to_vec()),
         kernel: "6.1".to_owned(),
         hooks: Vec::new(),
+        limits: Vec::new(),
         at: BootNs(0),
         boot_offset_ns: 1_700_000_000_000_000_000,
         filter: Filter::default(),
@@ -82,8 +86,10 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
         failures,
         delivered,
         suppressed,
+        beyond_count: suppressed,
         lost,
         skipped_runs: Some(0),
+        possibly_missed: Some(0),
         watched: Duration::from_millis(1250),
     })
 }
@@ -122,7 +128,7 @@ fn processes_of_one_program_share_a_row_of_the_summary() {
     ];
     let text = shown(vec![Item::Summary(Summary { rows, other: 0 }), end(6, 6, Vec::new())]);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "6 failed connects in 1.2 s: 6 shown");
+    assert_eq!(lines[0], "6 failures in 1.2 s: 6 shown");
     assert!(lines[3].starts_with("       5  curl (2 processes)"), "{text}");
     assert!(lines[4].starts_with("       1  wget (pid 3)"), "{text}");
     assert!(lines[6].starts_with("range_exhausted: no port of the local range is free"), "{text}");
@@ -134,7 +140,7 @@ fn what_was_lost_is_said_where_it_happened_and_at_the_end() {
     let text = shown(vec![Item::Lost(lost), end(6, 1, vec![(LossReason::RingFull, 4)])]);
     let expected = "\
 lost: 4 failures without detail (the kernel's ring was full); the summary counts them; 22:13:20.000 to 22:13:21.000
-6 failed connects in 1.2 s: 1 shown, 1 after --count was reached, 4 lost (the kernel's ring was full)
+6 failures in 1.2 s: 1 shown, 1 after --count was reached, 4 lost (the kernel's ring was full)
 ";
     assert_eq!(text, expected);
 }
@@ -142,14 +148,21 @@ lost: 4 failures without detail (the kernel's ring was full); the summary counts
 #[test]
 fn runs_that_the_kernel_skipped_are_told() {
     let end = End { failures: 1, delivered: 1, skipped_runs: Some(2), ..End::default() };
-    let text = shown(vec![Item::End(end)]);
-    assert!(text.contains("\nnote: the kernel skipped 2 runs of the hooks"), "{text}");
+    for (missed, expected) in
+        [(0, "other programs saw all that failed there"), (1, "at most 1 failure can be missing")]
+    {
+        let text = shown(vec![Item::End(End { possibly_missed: Some(missed), ..end.clone() })]);
+        assert!(text.contains("\nnote: the kernel skipped 2 runs of the programs"), "{text}");
+        assert!(text.contains(expected), "{text}");
+    }
+    let lost = Lost { reason: LossReason::SkippedRun, count: 2, from: BootNs(0), to: BootNs(1) };
+    assert!(shown(vec![Item::Lost(lost)]).starts_with("lost: the kernel skipped 2 runs"));
 }
 
 #[test]
 fn a_quiet_host_gets_one_line() {
     assert_eq!(
         shown(vec![Item::Summary(Summary::default()), end(0, 0, Vec::new())]),
-        "no failed connects in 1.2 s\n"
+        "no failures in 1.2 s\n"
     );
 }

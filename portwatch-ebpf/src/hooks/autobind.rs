@@ -1,0 +1,64 @@
+//! A socket that is used without a port, and gets none: `inet_autobind(sk)`, net/ipv4/af_inet.c.
+//!
+//! connect() and the calls that send go through it for UDP. It returns EAGAIN, which from the call alone nobody can
+//! tell from "would block". Where the caller wanted to go is in the memory of its process only.
+
+use core::ffi::c_void;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::macros::fexit;
+use aya_ebpf::programs::FExitContext;
+use portwatch_ebpf::abi::{CALL_CONNECT, PLACE_AUTOBIND, PROTOCOL_UDP};
+
+use crate::layout::{Typed, setting};
+use crate::out_of_line::{Done, out_of_line};
+use crate::report::{Finding, autobind_is_wanted, report};
+use crate::returned::{errno, failed};
+use crate::sock::{self, Kind};
+use crate::{notes, task, user};
+
+/// `inet_autobind(sk)`.
+#[fexit(function = "inet_autobind")]
+pub(crate) fn autobind(ctx: FExitContext) -> i32 {
+    if failed(ctx.arg(1)) {
+        report_failure(ctx.as_ptr(), ctx.arg(1));
+    }
+    0
+}
+
+#[inline(never)]
+fn report_failure(context: *mut c_void, result: u64) -> Done {
+    out_of_line(|| {
+        let ctx = FExitContext::new(context);
+        let sock: *const u8 = ctx.arg(0);
+        if !autobind_is_wanted() {
+            return;
+        }
+        // SAFETY: the traced function's argument, which the verifier knows.
+        let Some(Kind { protocol: PROTOCOL_UDP, flags, .. }) = (unsafe { sock::kind::<Typed>(sock) }) else {
+            return;
+        };
+        let call = task::call();
+        let asked = user::asked();
+        // SAFETY: as above.
+        unsafe {
+            report::<Typed>(&Finding {
+                sock,
+                address: asked.address,
+                source: None,
+                search_ns: 0,
+                port_be: asked.port_be,
+                source_port: 0,
+                errno: errno(result),
+                place: PLACE_AUTOBIND,
+                call,
+                protocol: PROTOCOL_UDP,
+                flags: flags | asked.flags,
+            });
+        }
+        // No hook follows on a call that sends.
+        if setting!(duties.all_errors) == 1 && call == CALL_CONNECT {
+            notes::transport_reported(sock);
+        }
+    })
+}

@@ -1,0 +1,189 @@
+//! A socket leaves SYN_SENT: the tracepoint `inet_sock_set_state`, include/trace/events/sock.h.
+//!
+//! With an error it is the network's answer, which comes long after the call, on whatever task runs: reported is who
+//! called. Without one, and where fexit programs cannot be had, it is a connect that fails within the call, while the
+//! socket still holds its addresses.
+
+use core::ffi::c_void;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use portwatch_ebpf::abi::{CALL_CONNECT, Caller, PLACE_NETWORK, PLACE_PORT_SEARCH};
+
+use crate::layout::{Memory, Typed, setting};
+use crate::maps::CALLERS;
+use crate::out_of_line::{Done, out_of_line};
+use crate::report::{Finding, connect_is_wanted, report, report_of};
+use crate::sock::{self, IPPROTO_TCP, Kind};
+use crate::stash;
+use crate::task::{self, Who as _};
+
+/// `TCP_SYN_SENT` and `TCP_CLOSE`, include/net/tcp_states.h.
+const SYN_SENT: i32 = 2;
+const CLOSE: i32 = 7;
+/// `EADDRNOTAVAIL`, include/uapi/asm-generic/errno.h.
+const EADDRNOTAVAIL: u16 = 99;
+
+/// `inet_sock_set_state(sk, oldstate, newstate)`.
+#[btf_tracepoint(function = "inet_sock_set_state")]
+pub(crate) fn state_changed(ctx: BtfTracePointContext) -> i32 {
+    if ctx.arg::<i32>(1) == SYN_SENT {
+        left_syn_sent(ctx.as_ptr());
+    } else if setting!(duties.tracepoints) == 1
+        && setting!(duties.all_errors) == 1
+        && ctx.arg::<i32>(2) == SYN_SENT
+    {
+        begins(ctx.arg(0));
+    }
+    0
+}
+
+#[inline(never)]
+fn left_syn_sent(context: *mut c_void) -> Done {
+    out_of_line(|| {
+        let ctx = BtfTracePointContext::new(context);
+        let sock: *const u8 = ctx.arg(0);
+        // SAFETY: the tracepoint's argument, which the verifier knows as a `struct sock`.
+        let (protocol, error) = unsafe {
+            (
+                Typed::read::<u16>(sock, setting!(layout.sock_protocol)),
+                Typed::read::<u32>(sock, setting!(layout.sock_error)),
+            )
+        };
+        // An MPTCP socket has states too, without addresses; those below it are TCP's.
+        if protocol != IPPROTO_TCP {
+            return;
+        }
+        let closed = ctx.arg::<i32>(2) == CLOSE;
+        if closed && error == 0 && setting!(duties.tracepoints) == 1 {
+            failed_at_once(sock);
+        }
+        if setting!(duties.all_errors) == 1 {
+            if closed && error != 0 {
+                answered(sock, error);
+            } else {
+                let _ = CALLERS.remove(sock as u64);
+            }
+        }
+    })
+}
+
+/// A connect begins: here the caller is the current task.
+#[inline(never)]
+fn begins(sock: *const u8) -> Done {
+    out_of_line(|| {
+        // An MPTCP socket gets no answers; those below it do.
+        // SAFETY: the tracepoint's argument, which the verifier knows as a `struct sock`.
+        if unsafe { Typed::read::<u16>(sock, setting!(layout.sock_protocol)) } != IPPROTO_TCP {
+            return;
+        }
+        // Without memory the caller will be unknown.
+        let _ = CALLERS.insert(sock as u64, task::remembered(sock), 0);
+    })
+}
+
+/// The network's answer. Out of line, as the next: the stack is too small for both.
+#[inline(never)]
+fn answered(sock: *const u8, error: u32) -> Done {
+    out_of_line(|| tell_answer(sock, error))
+}
+
+#[inline(always)]
+fn tell_answer(sock: *const u8, error: u32) {
+    if !connect_is_wanted(error as u16) {
+        return;
+    }
+    // SAFETY: as above.
+    let finding = unsafe {
+        let (address, mapped) = sock::destination::<Typed>(sock);
+        let Some(Kind { protocol, flags, .. }) = sock::kind::<Typed>(sock) else { return };
+        Finding {
+            sock,
+            address,
+            source: None,
+            search_ns: 0,
+            port_be: sock::destination_port_be::<Typed>(sock),
+            source_port: sock::sent_port::<Typed>(sock),
+            errno: error as u16,
+            place: PLACE_NETWORK,
+            call: CALL_CONNECT,
+            protocol,
+            flags: flags | mapped,
+        }
+    };
+    let Some(caller) = CALLERS.get_ptr_mut(sock as u64) else {
+        // It began before the programs ran, or the map has forgotten it.
+        const UNKNOWN: Caller = Caller {
+            start_boot_ns: 0,
+            cgroup_id: 0,
+            cookie: 0,
+            comm: [0; 4],
+            leader_comm: [0; 4],
+            tgid: 0,
+            tid: 0,
+            uid: 0,
+            gid: 0,
+            kernel_thread: 0,
+            answer: 0,
+        };
+        // SAFETY: as above.
+        unsafe { report_of::<Typed, &Caller>(&finding, &&UNKNOWN) };
+        // So that a call that waits for the answer does not tell it again. With a filter by process nothing was told,
+        // and the call knows who it is.
+        if setting!(filter.chooses) == 1 {
+            return;
+        }
+        // SAFETY: as above.
+        let told = Caller { answer: error, cookie: unsafe { sock::cookie::<Typed>(sock) }, ..UNKNOWN };
+        let _ = CALLERS.insert(sock as u64, told, 0);
+        return;
+    };
+    // SAFETY: the map's memory; as above.
+    unsafe {
+        (*caller).answer = error;
+        report_of::<Typed, &Caller>(&finding, &&*caller);
+    }
+}
+
+/// A connect that fails within the call, or a socket that was closed before it got an answer.
+#[inline(never)]
+fn failed_at_once(sock: *const u8) -> Done {
+    out_of_line(|| tell_failure(sock))
+}
+
+#[inline(always)]
+fn tell_failure(sock: *const u8) {
+    let by_call = matches!(
+        task::syscall(),
+        task::CONNECT | task::SENDTO | task::SENDMSG | task::WRITE | task::WRITEV | task::SENDMMSG
+    );
+    if by_call && !task::current().is_kernel_thread() {
+        // SAFETY: as above.
+        unsafe { stash::keep(sock) };
+        return;
+    }
+    // io_uring and the kernel's own sockets return from no call that tells. A socket that never had a port did not
+    // find one; what else fails here has had one.
+    // SAFETY: as above.
+    unsafe {
+        if sock::sent_port::<Typed>(sock) != 0 || !connect_is_wanted(EADDRNOTAVAIL) {
+            return;
+        }
+        let (address, mapped) = sock::destination::<Typed>(sock);
+        let Some(Kind { protocol, flags, .. }) = sock::kind::<Typed>(sock) else { return };
+        report::<Typed>(&Finding {
+            sock,
+            address,
+            source: None,
+            search_ns: 0,
+            port_be: sock::destination_port_be::<Typed>(sock),
+            source_port: 0,
+            errno: EADDRNOTAVAIL,
+            place: PLACE_PORT_SEARCH,
+            call: CALL_CONNECT,
+            protocol,
+            flags: flags | mapped,
+        });
+    }
+}

@@ -1,0 +1,111 @@
+//! Errors that the transport never sees: of a security module, a control group's program, the socket layer itself, and
+//! those of UDP. Used with `--errno all`, or with error numbers that are no shortage.
+//!
+//! TCP's own errors pass here too; those were reported further in, or are the network's answers.
+
+use core::ffi::c_void;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::macros::fexit;
+use aya_ebpf::programs::FExitContext;
+use portwatch_ebpf::abi::{CALL_CONNECT, CALL_SENDTO, COUNTER_CONNECT_MADE_UP, PLACE_SOCKET, PROTOCOL_MPTCP};
+
+use crate::answers::is_answer;
+use crate::asked;
+use crate::counter::count;
+use crate::layout::{Memory, Typed, setting};
+use crate::notes;
+use crate::out_of_line::{Done, out_of_line};
+use crate::report::{Finding, connect_is_wanted, report};
+use crate::returned::{errno, failed, is_failure};
+use crate::sock::{self, AF_INET, AF_INET6, Kind};
+
+/// `__inet_stream_connect(sock, uaddr, addr_len, flags, is_sendmsg)`, net/ipv4/af_inet.c.
+#[fexit(function = "__inet_stream_connect")]
+pub(crate) fn stream_connect(ctx: FExitContext) -> i32 {
+    if failed(ctx.arg(5)) {
+        let call = if ctx.arg::<i32>(4) == 0 { CALL_CONNECT } else { CALL_SENDTO };
+        report_failure(ctx.as_ptr(), ctx.arg(5), call, false);
+    }
+    0
+}
+
+/// `inet_dgram_connect(sock, uaddr, addr_len, flags)`, net/ipv4/af_inet.c.
+#[fexit(function = "inet_dgram_connect")]
+pub(crate) fn datagram_connect(ctx: FExitContext) -> i32 {
+    if failed(ctx.arg(4)) {
+        report_failure(ctx.as_ptr(), ctx.arg(4), CALL_CONNECT, false);
+    }
+    0
+}
+
+/// `security_socket_connect(sock, address, addrlen)`, security/security.c: of every family.
+#[fexit(function = "security_socket_connect")]
+pub(crate) fn security_connect(ctx: FExitContext) -> i32 {
+    if failed(ctx.arg(3)) {
+        report_failure(ctx.as_ptr(), ctx.arg(3), CALL_CONNECT, true);
+    }
+    0
+}
+
+#[inline(never)]
+fn report_failure(context: *mut c_void, result: u64, call: u8, before_transport: bool) -> Done {
+    out_of_line(|| {
+        let ctx = FExitContext::new(context);
+        let errno = errno(result);
+        // SAFETY: the traced function's argument, which the verifier knows as a `struct socket`.
+        let sock: *const u8 = unsafe { Typed::read(ctx.arg(0), setting!(layout.socket_sock)) };
+        if sock.is_null() {
+            return;
+        }
+        // SAFETY: `sock` was read through a pointer that the verifier knows, and is not null.
+        let family = unsafe { sock::family::<Typed>(sock) };
+        if family != AF_INET && family != AF_INET6 {
+            return;
+        }
+        // SAFETY: as above.
+        let Some(Kind { protocol, flags, .. }) = (unsafe { sock::kind::<Typed>(sock) }) else { return };
+        // Up to 6.5 the hook is passed for a path of an MPTCP connection, and then for the connection: one failure.
+        // SAFETY: as above.
+        let is_path = protocol == PROTOCOL_MPTCP && unsafe { !sock::is_mptcp::<Typed>(sock) };
+        let transported =
+            notes::was_transported(if protocol == PROTOCOL_MPTCP { core::ptr::null() } else { sock });
+        if !is_path {
+            notes::forget_transported();
+        }
+        // A note that is still there was left by the port search for a connect hook that did not run, or is not there.
+        let searched = !before_transport && notes::search_reported(sock);
+        if searched {
+            count(COUNTER_CONNECT_MADE_UP);
+        }
+        // What MPTCP itself returns is an error of a path, or an answer that one got.
+        let is_told = transported
+            || (protocol == PROTOCOL_MPTCP && !is_path && !before_transport)
+            || is_answer::<Typed>(sock, errno);
+        if is_told || !is_failure(errno) || !connect_is_wanted(errno) {
+            return;
+        }
+        if is_path {
+            notes::transport_reported(sock);
+        }
+        // SAFETY: as above, and for the address.
+        let asked =
+            unsafe { asked::either(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6)) };
+        // SAFETY: as above.
+        unsafe {
+            report::<Typed>(&Finding {
+                sock,
+                address: asked.address,
+                source: None,
+                search_ns: 0,
+                port_be: asked.port_be,
+                source_port: sock::port::<Typed>(sock),
+                errno,
+                place: PLACE_SOCKET,
+                call,
+                protocol,
+                flags: flags | asked.flags,
+            });
+        }
+    })
+}

@@ -1,0 +1,186 @@
+//! The return of every system call: the tracepoint `sys_exit`, include/trace/events/syscalls.h.
+//!
+//! Used only where fexit programs cannot be attached, because it costs every call a little. What the state tracepoint
+//! has seen of a failing connect is kept until here; the rest is read from the registers, the process's memory and,
+//! by way of the descriptor, the socket.
+
+use core::ffi::c_void;
+use core::ptr::null;
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::helpers::generated::bpf_get_current_task;
+use aya_ebpf::macros::btf_tracepoint;
+use aya_ebpf::programs::BtfTracePointContext;
+use portwatch_ebpf::abi::{
+    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_AUTOBIND,
+    PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH, PLACE_SOCKET, PLACE_SYSCALL, PROTOCOL_MPTCP, PROTOCOL_UDP,
+};
+
+use crate::answers::is_answer;
+use crate::asked::Asked;
+use crate::counter::count;
+use crate::layout::{Memory, Probed, Typed, setting};
+use crate::out_of_line::{Done, out_of_line};
+use crate::report::{Finding, autobind_is_wanted, bind_is_wanted, connect_is_wanted, report};
+use crate::returned::is_failure;
+use crate::sock::{self, AF_INET, AF_INET6, Kind};
+use crate::{stash, task, user};
+
+/// Error numbers, include/uapi/asm-generic/errno-base.h and errno.h.
+const EBADF: u16 = 9;
+const EAGAIN: u16 = 11;
+const EFAULT: u16 = 14;
+const ENOTSOCK: u16 = 88;
+const EADDRNOTAVAIL: u16 = 99;
+const ECONNRESET: u16 = 104;
+const ETIMEDOUT: u16 = 110;
+const ECONNREFUSED: u16 = 111;
+const EHOSTUNREACH: u16 = 113;
+/// `MAX_ERRNO`, include/linux/err.h.
+const MAX_ERRNO: i64 = 4095;
+
+/// `sys_exit(regs, ret)`.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn syscall_returned(ctx: BtfTracePointContext) -> i32 {
+    let result: i64 = ctx.arg(1);
+    if (-MAX_ERRNO..0).contains(&result) {
+        call_failed(ctx.as_ptr(), result);
+    }
+    0
+}
+
+#[inline(never)]
+fn call_failed(context: *mut c_void, result: i64) -> Done {
+    out_of_line(|| {
+        let ctx = BtfTracePointContext::new(context);
+        let registers: *const u8 = ctx.arg(0);
+        // SAFETY: the tracepoint's argument, which the verifier knows as a `struct pt_regs`.
+        let number: u64 = unsafe { Typed::read(registers, setting!(layout.registers_syscall)) };
+        let call = match number {
+            task::CONNECT => CALL_CONNECT,
+            task::BIND => CALL_BIND,
+            task::SENDTO | task::SENDMSG | task::SENDMMSG => CALL_SENDTO,
+            // These fail often, and matter only where they connected on the way.
+            task::WRITE | task::WRITEV if stash::is_kept() => CALL_SENDTO,
+            _ => return,
+        };
+        let errno = result.unsigned_abs() as u16;
+        // Not a socket, or nobody knows whether it is one.
+        if matches!(errno, EBADF | EFAULT | ENOTSOCK) || !is_failure(errno) {
+            return;
+        }
+        // SAFETY: as above.
+        let descriptor: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_1)) };
+        let sock = socket(descriptor as u32);
+        if sock.is_null() {
+            return;
+        }
+        // SAFETY: the socket behind a descriptor that the call has accepted as one.
+        let Some(Kind { protocol, flags, .. }) = (unsafe { sock::kind::<Probed>(sock) }) else { return };
+        match call {
+            CALL_BIND => {
+                // SAFETY: as above.
+                let given: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_2)) };
+                let asked = user::at(given as *const u8);
+                if asked.known && bind_is_wanted(errno, asked.port_be) {
+                    let source = (asked.address, u16::from_be(asked.port_be));
+                    let kind = (PLACE_BIND, call, protocol, flags | asked.flags);
+                    report_failure(sock, errno, &asked, source, kind);
+                }
+            }
+            _ => connect_failed(sock, errno, call, protocol, flags),
+        }
+    })
+}
+
+/// A call failed that connects, or that sends and may have had to find a port or to connect first.
+#[inline(always)]
+fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8) {
+    let stash = stash::take(if protocol == PROTOCOL_MPTCP { null() } else { sock });
+    // SAFETY: as above.
+    let (source, port) = unsafe { (sock::source::<Probed>(sock), sock::port::<Probed>(sock)) };
+    // A socket of UDP without a port did not get one: "would block" has one.
+    if protocol == PROTOCOL_UDP && errno == EAGAIN && port == 0 {
+        if autobind_is_wanted() {
+            report_failure(sock, errno, &user::asked(), (source, 0), (PLACE_AUTOBIND, call, protocol, flags));
+        }
+        return;
+    }
+    if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && setting!(filter.shortage) == 1) {
+        return;
+    }
+    if errno == EADDRNOTAVAIL && stash.sock != 0 {
+        let had_port = if stash.source_port == 0 { 0 } else { FLAG_HAD_PORT };
+        let flags = flags | stash.flags as u8 | had_port;
+        let asked = Asked { address: stash.address, port_be: stash.port_be, flags: 0, known: true };
+        let source = (stash.source, stash.source_port);
+        report_failure(sock, errno, &asked, source, (PLACE_PORT_SEARCH, call, protocol, flags));
+        return;
+    }
+    // What MPTCP itself returns may be an answer that one of its paths got, and was told then.
+    if protocol == PROTOCOL_MPTCP && matches!(errno, ECONNRESET | ETIMEDOUT | ECONNREFUSED | EHOSTUNREACH) {
+        return;
+    }
+    // Of the calls that send only those are connects that got as far as the tracepoint.
+    if (call == CALL_SENDTO && stash.sock == 0) || is_answer::<Probed>(sock, errno) {
+        return;
+    }
+    let asked = user::asked();
+    let place = match (protocol, errno) {
+        (PROTOCOL_UDP, _) => PLACE_SOCKET,
+        (_, EADDRNOTAVAIL) => PLACE_CONNECT,
+        _ => PLACE_SYSCALL,
+    };
+    // SAFETY: as above.
+    let is_v6 = unsafe { sock::family::<Probed>(sock) } == AF_INET6 && asked.flags == 0;
+    if place == PLACE_CONNECT && !is_v6 {
+        count(COUNTER_SEARCH_MADE_UP);
+    }
+    report_failure(sock, errno, &asked, (source, 0), (place, call, protocol, flags | asked.flags));
+}
+
+/// The last argument is place, call, protocol and flags.
+#[inline(always)]
+fn report_failure(
+    sock: *const u8,
+    errno: u16,
+    asked: &Asked,
+    (source, source_port): (Address, u16),
+    (place, call, protocol, flags): (u8, u8, u8, u8),
+) {
+    let finding = Finding {
+        sock,
+        address: asked.address,
+        source: Some(source),
+        search_ns: 0,
+        port_be: asked.port_be,
+        source_port,
+        errno,
+        place,
+        call,
+        protocol,
+        flags,
+    };
+    // SAFETY: as above.
+    unsafe { report::<Probed>(&finding) };
+}
+
+/// The socket of IPv4 or IPv6 behind a descriptor of the current process; null if it is another kind.
+#[inline(always)]
+fn socket(descriptor: u32) -> *const u8 {
+    // SAFETY: addresses that lead nowhere read as zero.
+    unsafe {
+        let task = bpf_get_current_task() as *const u8;
+        let files: *const u8 = Probed::read(task, setting!(layout.task_files));
+        let table: *const u8 = Probed::read(files, setting!(layout.files_table));
+        if descriptor >= Probed::read(table, setting!(layout.table_size)) {
+            return null();
+        }
+        let entries: *const u8 = Probed::read(table, setting!(layout.table_files));
+        let file: *const u8 = Probed::read(entries.wrapping_add(descriptor as usize * 8), 0);
+        let socket: *const u8 = Probed::read(file, setting!(layout.file_private));
+        let sock: *const u8 = Probed::read(socket, setting!(layout.socket_sock));
+        let family = sock::family::<Probed>(sock);
+        if family == AF_INET || family == AF_INET6 { sock } else { null() }
+    }
+}

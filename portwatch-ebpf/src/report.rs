@@ -1,0 +1,313 @@
+//! From "this call failed" to one count and at most one record.
+//!
+//! In: a hook's finding, and who called. Out: an entry of [`COUNTS`], and a record of [`EVENTS`] or a count of why
+//! there is none. The only writer of either map.
+
+use portwatch_ebpf::abi::{
+    Address, Budget, CALL_BIND, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_KERNEL_SOCKET,
+    FailureCount, FailureKey, FailureRecord, WINDOW_SHIFT,
+};
+
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
+
+use crate::counter::{add, count};
+use crate::layout::{Memory, setting};
+use crate::maps::{COUNTS, EVENTS, OVERFLOW, RUNNING, WOKEN};
+use crate::out_of_line::{Done, out_of_line};
+use crate::sock;
+use crate::task::{Current, Who};
+
+/// `BPF_NOEXIST`, include/uapi/linux/bpf.h: insert, never replace.
+const BPF_NOEXIST: u64 = 1;
+/// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP`, include/uapi/linux/bpf.h.
+const NO_WAKEUP: u64 = 1;
+const FORCE_WAKEUP: u64 = 2;
+/// `EADDRINUSE` and others of the family, include/uapi/asm-generic/errno.h.
+const EAGAIN: u16 = 11;
+const EADDRINUSE: u16 = 98;
+const EADDRNOTAVAIL: u16 = 99;
+
+/// The reader is woken at most that often, nanoseconds: each time costs the failing call some 20,000 instructions
+/// where both share a processor. What comes in between waits for the next, or for the reader's own clock. In a storm
+/// of 100,000 a second a twentieth of the ring fills up meanwhile.
+const WAKE_INTERVAL_NS: u64 = 4_000_000;
+
+/// What a hook knows about a failed call.
+pub(crate) struct Finding {
+    /// The `struct sock`.
+    pub(crate) sock: *const u8,
+    /// Where it wanted to go, or for a bind which address it wanted.
+    pub(crate) address: Address,
+    /// Source address; none for the one that the socket has.
+    pub(crate) source: Option<Address>,
+    /// Nanoseconds spent looking for a port; 0 where that was not measured.
+    pub(crate) search_ns: u64,
+    /// Port that goes with `address`, network byte order.
+    pub(crate) port_be: u16,
+    /// Local port, host byte order; 0 where there is none, or it is gone.
+    pub(crate) source_port: u16,
+    /// Positive error number.
+    pub(crate) errno: u16,
+    /// Which hook, `PLACE_`.
+    pub(crate) place: u8,
+    /// Which call, `CALL_`.
+    pub(crate) call: u8,
+    /// `PROTOCOL_`.
+    pub(crate) protocol: u8,
+    /// `FLAG_` bits.
+    pub(crate) flags: u8,
+}
+
+/// Whether failed connects with this error number are reported; the first thing asked, because it is cheap.
+#[inline(always)]
+pub(crate) fn connect_is_wanted(errno: u16) -> bool {
+    is_running() && (if setting!(filter.shortage) == 1 { errno == EADDRNOTAVAIL } else { is_listed(errno) })
+}
+
+/// Whether failed binds with this error number to this port are reported: of a port that is taken only if none was
+/// asked for.
+#[inline(always)]
+pub(crate) fn bind_is_wanted(errno: u16, port_be: u16) -> bool {
+    let listed = if setting!(filter.shortage) == 1 {
+        errno == EADDRNOTAVAIL || (errno == EADDRINUSE && port_be == 0)
+    } else {
+        is_listed(errno)
+    };
+    listed && is_running()
+}
+
+/// Whether sockets that were used without a port, and got none, are reported.
+#[inline(always)]
+pub(crate) fn autobind_is_wanted() -> bool {
+    (setting!(filter.shortage) == 1 || is_listed(EAGAIN)) && is_running()
+}
+
+#[inline(always)]
+fn is_listed(errno: u16) -> bool {
+    let word = match errno >> 6 {
+        0 => setting!(filter.errnos[0]),
+        1 => setting!(filter.errnos[1]),
+        _ => setting!(filter.errnos[2]),
+    };
+    (word >> (errno & 63)) & 1 == 1
+}
+
+/// Counts a failure of the current task, and sends its detail. For the hook where a storm of them ends.
+///
+/// # Safety
+/// `finding.sock` must be a socket that `M` reads.
+#[inline(always)]
+pub(crate) unsafe fn report_here<M: Memory>(finding: &Finding) {
+    // SAFETY: the caller's promise.
+    unsafe { report_of::<M, Current>(finding, &crate::task::current()) };
+}
+
+/// The same out of line: many hooks end here.
+///
+/// # Safety
+/// As above.
+#[inline(never)]
+pub(crate) unsafe fn report<M: Memory>(finding: &Finding) -> Done {
+    // SAFETY: the caller's promise.
+    out_of_line(|| unsafe { report_here::<M>(finding) })
+}
+
+/// Whether anything is wanted at this moment.
+#[inline(always)]
+pub(crate) fn is_running() -> bool {
+    RUNNING.get(0) == Some(&1)
+}
+
+/// The same for a failure of somebody else.
+///
+/// # Safety
+/// As for [`report`].
+#[inline(always)]
+pub(crate) unsafe fn report_of<M: Memory, W: Who>(finding: &Finding, who: &W) {
+    if setting!(filter.chooses) == 1 && !passes(finding, who) {
+        return;
+    }
+    // SAFETY: the caller's promise, and every socket has a namespace.
+    let (net, netns) = unsafe {
+        let net: *const u8 = M::read(finding.sock, setting!(layout.sock_net));
+        (net, M::read(net, setting!(layout.net_inum)))
+    };
+    let kernel = if who.is_kernel_thread() { FLAG_KERNEL_SOCKET } else { 0 };
+    let key = FailureKey {
+        start_boot_ns: who.start_boot_ns(),
+        address: finding.address,
+        tgid: who.tgid(),
+        netns,
+        port_be: finding.port_be,
+        errno: finding.errno,
+        place: finding.place,
+        flags: finding.flags | kernel,
+        protocol: finding.protocol,
+        call: finding.call,
+    };
+    if let Some(boot_ns) = counted(&key, who) {
+        // SAFETY: as above.
+        unsafe { send::<M, W>(finding, &key, boot_ns, net, who) };
+    } else {
+        count(COUNTER_SUPPRESSED);
+    }
+}
+
+#[inline(always)]
+fn passes<W: Who>(finding: &Finding, who: &W) -> bool {
+    let only = setting!(filter.tgid);
+    if only != 0 && only != who.tgid() {
+        return false;
+    }
+    let (network, mask) = (setting!(filter.destination), setting!(filter.destination_mask));
+    let only = setting!(filter.destination_port_be);
+    // A bind has no destination.
+    let asked_for = only != 0 || (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+    if (asked_for && finding.call == CALL_BIND) || (only != 0 && only != finding.port_be) {
+        return false;
+    }
+    let outside = (0..4).fold(0, |bits, n| bits | (finding.address[n] & mask[n]) ^ network[n]);
+    let name = setting!(filter.comm);
+    if outside != 0 || (name[0] | name[1] | name[2] | name[3]) == 0 {
+        return outside == 0;
+    }
+    let comm = who.comm();
+    (0..4).fold(0, |bits, n| bits | (name[n] ^ comm[n])) == 0
+}
+
+/// Counts, and tells the time if the key may send a record.
+#[inline(always)]
+fn counted<W: Who>(key: &FailureKey, who: &W) -> Option<u64> {
+    if let Some(entry) = COUNTS.get_ptr_mut(key) {
+        // SAFETY: the map's memory.
+        return unsafe { counted_again(entry) };
+    }
+    let (boot_ns, uid_gid) = (now(), who.uid_gid());
+    let first = FailureCount {
+        count: 1,
+        first_boot_ns: boot_ns,
+        last_boot_ns: boot_ns,
+        cgroup_id: who.cgroup_id(),
+        uid: uid_gid as u32,
+        gid: (uid_gid >> 32) as u32,
+        leader_comm: who.leader_comm(),
+        budget: Budget { spent_at: 0, window: window(boot_ns), sent: 1 },
+    };
+    if COUNTS.insert(key, first, BPF_NOEXIST).is_ok() {
+        return Some(boot_ns);
+    }
+    // Two threads may meet here with a new key: the second counts in the first one's entry.
+    if let Some(entry) = COUNTS.get_ptr_mut(key) {
+        // SAFETY: as above.
+        return unsafe { counted_again(entry) };
+    }
+    count(COUNTER_KEYS_FULL);
+    let budget = OVERFLOW.get_ptr_mut(0)?;
+    // SAFETY: as above.
+    unsafe { spends(budget, boot_ns) }.then_some(boot_ns)
+}
+
+#[inline(always)]
+unsafe fn counted_again(entry: *mut FailureCount) -> Option<u64> {
+    // SAFETY: takes no pointer; the verifier makes a load of it.
+    let tick = unsafe { bpf_jiffies64() };
+    // SAFETY: the caller's promise: the map's memory, aligned for u64. Entries are never removed. Other processors may
+    // add too.
+    unsafe {
+        add(&raw mut (*entry).count, 1);
+        // In a storm the clock is the dearest part, and once a tick is enough.
+        if (*entry).budget.spent_at == tick {
+            return None;
+        }
+        let boot_ns = now();
+        (*entry).last_boot_ns = boot_ns;
+        let sends = spends(&raw mut (*entry).budget, boot_ns);
+        (*entry).budget.spent_at = if sends { 0 } else { tick };
+        sends.then_some(boot_ns)
+    }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: takes no pointer.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+#[inline(always)]
+fn window(boot_ns: u64) -> u32 {
+    (boot_ns >> WINDOW_SHIFT) as u32
+}
+
+/// Takes one record from the budget of the present window, if there is one left.
+#[inline(always)]
+unsafe fn spends(budget: *mut Budget, boot_ns: u64) -> bool {
+    // SAFETY: the caller's promise: the map's memory. A race lets a few more or fewer pass; each is counted for what
+    // becomes of it.
+    unsafe {
+        if (*budget).window != window(boot_ns) {
+            (*budget).window = window(boot_ns);
+            (*budget).sent = 0;
+        }
+        let left = (*budget).sent < setting!(duties.detail_per_window);
+        if left {
+            (*budget).sent += 1;
+        }
+        left
+    }
+}
+
+#[inline(always)]
+unsafe fn send<M: Memory, W: Who>(
+    finding: &Finding,
+    key: &FailureKey,
+    boot_ns: u64,
+    net: *const u8,
+    who: &W,
+) {
+    let Some(mut slot) = EVENTS.reserve::<FailureRecord>(0) else {
+        count(COUNTER_RING_FULL);
+        return;
+    };
+    let uid_gid = who.uid_gid();
+    let record = slot.as_mut_ptr();
+    // Field by field into the ring: a whole record does not fit on the 512-byte stack beside the rest.
+    // SAFETY: the ring's memory, of a record's size and 8-byte aligned; every field is written. The socket and its
+    // namespace are what the caller promises.
+    unsafe {
+        (*record).boot_ns = boot_ns;
+        (*record).cgroup_id = who.cgroup_id();
+        (*record).search_ns = finding.search_ns;
+        (*record).key = *key;
+        (*record).source = match finding.source {
+            Some(source) => source,
+            None => sock::source::<M>(finding.sock),
+        };
+        (*record).comm = who.comm();
+        (*record).tid = who.tid();
+        (*record).uid = uid_gid as u32;
+        (*record).gid = (uid_gid >> 32) as u32;
+        (*record).source_port = finding.source_port;
+        let (low, high) = sock::namespace_range::<M>(net);
+        (*record).range_low = low;
+        (*record).range_high = high;
+        let (low, high) = sock::own_range::<M>(finding.sock);
+        (*record).own_low = low;
+        (*record).own_high = high;
+        (*record).reserved = [0; 2];
+    }
+    slot.submit(wake_up(boot_ns));
+}
+
+/// Whether to wake the reader: seldom, but soon enough.
+#[inline(always)]
+fn wake_up(boot_ns: u64) -> u64 {
+    let Some(woken) = WOKEN.get_ptr_mut(0) else { return 0 };
+    // SAFETY: the map's memory. Two processors may both find it is time.
+    unsafe {
+        if boot_ns.saturating_sub(*woken) < WAKE_INTERVAL_NS {
+            return NO_WAKEUP;
+        }
+        *woken = boot_ns;
+    }
+    FORCE_WAKEUP
+}

@@ -1,0 +1,90 @@
+//! The whole of it on this very host, where it can be traced at all: by tracepoints if by nothing better.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use portwatch_tests::contract;
+use portwatch_tests::netns::{Full, Netns};
+use serde_json::Value;
+
+/// A session that is ready, in a namespace of its own; none, with the reason printed, where there can be none.
+fn watching(args: &[&str]) -> Option<Child> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portwatch"))
+        .args([&["trace", "--json"], args].concat())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("portwatch: ready") {
+        if stderr.read_line(&mut said).unwrap() == 0 {
+            assert_eq!(child.wait().unwrap().code(), Some(69), "{said}");
+            println!("skipped: this host cannot be traced: {}", said.lines().next().unwrap_or_default());
+            return None;
+        }
+    }
+    Some(child)
+}
+
+fn end(mut child: Child) -> Vec<Value> {
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    contract::checked(&text).unwrap()
+}
+
+/// Failures of this process: the host has others.
+fn own(lines: &[Value]) -> Vec<&Value> {
+    let own = |line: &&Value| line["type"] == "failure" && line["process"]["pid"] == std::process::id();
+    lines.iter().filter(own).collect()
+}
+
+#[test]
+fn a_shortage_on_this_host_is_named() {
+    let Ok(netns) = Netns::with_ports(40000, 40003) else {
+        println!("skipped: no network namespace can be made here (needs root and iproute2)");
+        return;
+    };
+    let full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let Some(child) = watching(&[]) else { return };
+    let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap());
+    assert_eq!(errno(TcpStream::connect(full.destination).unwrap_err()), Errno::EADDRNOTAVAIL);
+    assert_eq!(errno(UdpSocket::bind("192.0.2.7:53").unwrap_err()), Errno::EADDRNOTAVAIL);
+    let lines = end(child);
+    let seen: Vec<_> = own(&lines)
+        .iter()
+        .map(|line| {
+            assert_eq!(line["netns"], netns.id, "{line}");
+            (
+                line["call"].as_str().unwrap(),
+                line["protocol"].as_str().unwrap(),
+                line["cause"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = [("connect", "tcp", "range_exhausted"), ("bind", "udp", "address_not_local")];
+    assert_eq!(seen, expected, "{lines:?}");
+}
+
+#[test]
+fn an_answer_of_the_network_is_told_of_who_called() {
+    if Netns::new().is_err() {
+        println!("skipped: no network namespace can be made here (needs root and iproute2)");
+        return;
+    }
+    let Some(child) = watching(&["--errno", "ECONNREFUSED"]) else { return };
+    let nobody: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    assert!(TcpStream::connect(nobody).is_err());
+    let lines = end(child);
+    let seen = own(&lines);
+    assert_eq!(seen.len(), 1, "{lines:?}");
+    assert_eq!((&seen[0]["errno"], &seen[0]["stage"]), (&"ECONNREFUSED".into(), &"network".into()));
+}
