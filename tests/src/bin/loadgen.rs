@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::process;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
@@ -23,6 +24,9 @@ struct Args {
     /// Attempts of each thread
     #[arg(long, default_value_t = 1)]
     attempts: u64,
+    /// Attempts a second, of each thread; as fast as they go without this
+    #[arg(long)]
+    rate: Option<u32>,
     /// Ports above that of the destination to use in turn
     #[arg(long, default_value_t = 0)]
     spread: u16,
@@ -70,7 +74,12 @@ fn attempts(args: &Args) -> Result<ThreadTally> {
     let mut failed = BTreeMap::new();
     let mut held = Vec::new();
     let ports = u64::from(args.spread) + 1;
+    let began = Instant::now();
     for n in 0..args.attempts {
+        if let Some(rate) = args.rate {
+            let due = began + Duration::from_secs(n) / rate;
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
         let destination = destination(args, u16::try_from(n % ports)?);
         if held.is_empty() || !args.same_socket {
             held.push(open(args)?);

@@ -76,6 +76,24 @@ fn a_living_process_has_its_executable_and_arguments() {
 }
 
 #[test]
+fn a_process_in_a_pid_namespace_has_the_hosts_pid() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let loadgen = std::env::var("LOADGEN_BIN").unwrap();
+    // The second process there, which the namespace calls 2.
+    let script = format!("{loadgen} --dest 127.0.0.1:8080; true");
+    let arguments = ["unshare", "-p", "-f", "sh", "-c", &script];
+    let output = Command::new("/bin/busybox").args(arguments).output().unwrap();
+    let tally: tally::Tally = serde_json::from_slice(&output.stdout).unwrap();
+    let session = watching.end().unwrap();
+    assert_eq!((tally.pid, session.end()["failures"].as_u64()), (2, Some(1)), "{}", session.stdout);
+    let process = &session.failures().next().unwrap()["process"];
+    assert_eq!((&process["comm"], &process["pid"]), (&"loadgen".into(), &process["tid"]), "{process}");
+    assert!(process["pid"].as_u64().unwrap() > u64::from(std::process::id()), "{process}");
+}
+
+#[test]
 fn another_users_process_has_its_ids() {
     let _netns = Netns::with_ports(40000, 40003).unwrap();
     let _full = Full::new("127.0.0.1:8080", 4).unwrap();

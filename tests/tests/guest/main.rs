@@ -6,10 +6,17 @@
 
 mod attribution;
 mod causes;
+mod churn;
 mod curl;
 mod doctor;
 mod filters;
 mod losses;
 mod memory;
+mod privileges;
+mod refusals;
 mod session;
+mod shortages;
+mod storms;
 mod text;
+mod ways;
+mod within_lockdown;

@@ -22,12 +22,12 @@ fn a_line_a_failure_and_a_summary() {
         assert!(line.contains(&netns.id.to_string()), "{line}");
     }
     let summary = format!("3  loadgen (pid {})", tally.pid);
-    assert!(session.stdout.contains("3 failed connects in "), "{}", session.stdout);
+    assert!(session.stdout.contains("3 failures in "), "{}", session.stdout);
     assert!(session.stdout.contains(&summary), "{}", session.stdout);
 }
 
 #[test]
 fn nothing_to_report_is_said_too() {
     let session = Watching::start(&["trace", "--duration", "100ms"]).unwrap().wait().unwrap();
-    assert!(session.stdout.starts_with("no failed connects in 0."), "{}", session.stdout);
+    assert!(session.stdout.starts_with("no failures in 0."), "{}", session.stdout);
 }

@@ -45,6 +45,8 @@ pub(crate) struct Costs {
     pub(crate) accepted: Option<u64>,
     /// Every port of the range is taken.
     pub(crate) failing: Option<u64>,
+    /// No connect at all, but another system call, which does next to nothing: getppid().
+    pub(crate) other_call: Option<u64>,
 }
 
 /// The places.
@@ -60,9 +62,12 @@ pub(crate) struct Bed {
 
 impl fmt::Display for Costs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, cost) in
-            [("refused", self.refused), ("accepted", self.accepted), ("failing", self.failing)]
-        {
+        for (name, cost) in [
+            ("refused", self.refused),
+            ("accepted", self.accepted),
+            ("failing", self.failing),
+            ("other call", self.other_call),
+        ] {
             if let Some(cost) = cost {
                 write!(f, "  {name} {cost}")?;
             }
@@ -93,12 +98,13 @@ impl Bed {
         Ok(bed)
     }
 
-    /// All three.
+    /// All of them.
     pub(crate) fn costs(&self) -> Result<Costs> {
         Ok(Costs {
             refused: Some(self.refused()?),
             accepted: Some(self.accepted()?),
             failing: Some(self.failing(FAILING)?),
+            other_call: Some(other_call()?),
         })
     }
 
@@ -152,6 +158,16 @@ impl Bed {
     fn enter(&self, namespace: &File) -> Result<()> {
         setns(namespace, CloneFlags::CLONE_NEWNET).context("change the network namespace")
     }
+}
+
+/// A system call that has nothing to do with connects.
+fn other_call() -> Result<u64> {
+    let one = |_| {
+        let since = Instant::now();
+        nix::unistd::getppid();
+        Ok(u64::try_from(since.elapsed().as_nanos())?)
+    };
+    median((0..SUCCEEDING).map(one))
 }
 
 /// The instructions of one connect that must end so, and its socket.

@@ -98,5 +98,6 @@ fn between(before: &Costs, after: &Costs) -> Costs {
         refused: mean(before.refused, after.refused),
         accepted: mean(before.accepted, after.accepted),
         failing: mean(before.failing, after.failing),
+        other_call: mean(before.other_call, after.other_call),
     }
 }

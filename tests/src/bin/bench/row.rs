@@ -27,6 +27,7 @@ impl Row {
         self.put("refused_added", over(run.costs.refused, nothing.refused));
         self.put("accepted_added", over(run.costs.accepted, nothing.accepted));
         self.put("failing_added", over(run.costs.failing, nothing.failing));
+        self.put("other_call_added", over(run.costs.other_call, nothing.other_call));
         self.put("start", run.start);
         self.put("memory_kib", run.memory);
         self.put("memory_later_kib", run.memory_later);
@@ -39,6 +40,7 @@ impl Row {
         self.put("refused", costs.refused);
         self.put("accepted", costs.accepted);
         self.put("failing", costs.failing);
+        self.put("other_call", costs.other_call);
     }
 
     /// Says why there are no figures.

@@ -12,6 +12,8 @@ pub(crate) enum Shows {
     Nothing,
     /// Failures, in JSON that keeps its contract.
     Ledger,
+    /// The same, and the refused connects too.
+    LedgerOfAll,
     /// The number of failures, as a map of bpftrace.
     Map,
     /// A line with this for each failure.
@@ -32,6 +34,7 @@ impl Shows {
         let shown = match self {
             Self::Nothing => return Ok(None),
             Self::Ledger => delivered(output)?,
+            Self::LedgerOfAll => delivered(output)?.saturating_sub(u64::try_from(SUCCEEDING)?),
             Self::Map => output.lines().filter_map(map_value).sum(),
             Self::FailureLines(with) => count(output, with)?,
             Self::Successes(refused, accepted) => {

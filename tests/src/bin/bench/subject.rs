@@ -79,6 +79,31 @@ const OWN: [Subject; 4] = [
     Subject::portwatch("portwatch, beyond the bound", Load::Beyond, Shows::Ledger),
 ];
 
+/// portwatch, doing more or otherwise.
+const MORE: [Subject; 3] = [
+    Subject {
+        name: "portwatch --errno all",
+        command: &["portwatch", "trace", "--json", "--errno", "all"],
+        attached: Attached::Hooks(ALL, PORTWATCH_READY),
+        shows: Shows::LedgerOfAll,
+        load: Load::All,
+    },
+    Subject {
+        name: "portwatch --search-time",
+        command: &["portwatch", "trace", "--json", "--search-time"],
+        attached: Attached::Hooks(ALL, PORTWATCH_READY),
+        shows: Shows::Ledger,
+        load: Load::All,
+    },
+    Subject {
+        name: "portwatch by tracepoints",
+        command: &["portwatch", "trace", "--json", "--mode", "tracepoints"],
+        attached: Attached::Hooks(&[], PORTWATCH_READY),
+        shows: Shows::Ledger,
+        load: Load::All,
+    },
+];
+
 const PEERS: [Subject; 7] = [
     Subject::bpftrace(
         "bpftrace kretfunc, counting",
@@ -123,6 +148,6 @@ const PEERS: [Subject; 7] = [
 
 /// All, or without the peers.
 pub(crate) fn subjects(quick: bool) -> Vec<Subject> {
-    let peers = if quick { Vec::new() } else { Vec::from(PEERS) };
-    OWN.into_iter().chain(peers).collect()
+    let others = if quick { Vec::new() } else { MORE.into_iter().chain(PEERS).collect() };
+    OWN.into_iter().chain(others).collect()
 }

@@ -1,0 +1,281 @@
+//! `--errno all`: connects that fail for any other reason, at once or by the network's answer, and who called.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd as _;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use portwatch_tests::netns::{Full, Netns, set};
+use portwatch_tests::portwatch::{Session, Watching};
+use portwatch_tests::tally;
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+const ALL: [&str; 4] = ["trace", "--json", "--errno", "all"];
+
+fn ip(words: &str) {
+    let status = Command::new("ip").args(words.split_whitespace()).status().unwrap();
+    assert!(status.success(), "ip {words}: {status}");
+}
+
+/// One failure, of this process, with these values.
+fn assert_one(session: &Session, errno: &str, stage: &str, destination: &str) {
+    let failures: Vec<&Value> = session.failures().collect();
+    assert_eq!(failures.len(), 1, "{}", session.stdout);
+    assert_eq!(session.end()["failures"], 1, "{}", session.stdout);
+    let destination: SocketAddr = destination.parse().unwrap();
+    let values = [
+        ("/errno", errno.into()),
+        ("/stage", stage.into()),
+        ("/cause", "other".into()),
+        ("/call", "connect".into()),
+        ("/process/pid", std::process::id().into()),
+        ("/destination/address", destination.ip().to_string().into()),
+        ("/destination/port", destination.port().into()),
+    ];
+    for (name, value) in values {
+        assert_eq!(failures[0].pointer(name), Some(&value), "{name} of {}", failures[0]);
+    }
+}
+
+fn connect(destination: &str) -> Errno {
+    let destination: SocketAddr = destination.parse().unwrap();
+    let socket = Socket::new(Domain::for_address(destination), Type::STREAM, None).unwrap();
+    let error = socket.connect(&destination.into()).unwrap_err();
+    Errno::from_raw(error.raw_os_error().unwrap())
+}
+
+#[test]
+fn routes_that_refuse_are_told_apart() {
+    let _netns = Netns::new().unwrap();
+    ip("route add prohibit 198.51.100.0/24");
+    ip("route add unreachable 203.0.113.0/24");
+    for (destination, errno) in [
+        ("198.51.100.1:80", Errno::EACCES),
+        ("203.0.113.1:80", Errno::EHOSTUNREACH),
+        ("192.0.2.1:80", Errno::ENETUNREACH),
+        ("[2001:db8::1]:80", Errno::ENETUNREACH),
+    ] {
+        let watching = Watching::start(&ALL).unwrap();
+        assert_eq!(connect(destination), errno);
+        let session = watching.end().unwrap();
+        assert_one(&session, &format!("{errno:?}"), "outside_port_search", destination);
+    }
+}
+
+#[test]
+fn an_answer_is_told_of_the_process_that_called() {
+    let _netns = Netns::new().unwrap();
+    for (waits, destination) in
+        [(true, "127.0.0.1:9"), (false, "127.0.0.1:9"), (true, "[::1]:9"), (false, "[::1]:9")]
+    {
+        let watching = Watching::start(&ALL).unwrap();
+        let mut args = vec!["--dest", destination, "--attempts", "5"];
+        if !waits {
+            args.push("--nonblocking");
+        }
+        let tally = tally::run(&args).unwrap();
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["failures"], 5, "{waits} {destination}: {}", session.stdout);
+        for failure in session.failures() {
+            assert_eq!((&failure["errno"], &failure["stage"]), (&"ECONNREFUSED".into(), &"network".into()));
+            assert_eq!(failure["process"]["pid"], tally.pid, "{failure}");
+            assert_eq!(failure["process"]["comm"], "loadgen", "{failure}");
+            assert_ne!(failure["source"]["port"], 0, "{failure}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_never_comes_is_told_of_the_process_that_called() {
+    let _netns = Netns::new().unwrap();
+    // Packets to there come back in over loopback, and nobody is at home.
+    ip("route add 192.0.2.0/24 dev lo");
+    set("ipv4/tcp_syn_retries", "1").unwrap();
+    let watching = Watching::start(&ALL).unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let destination: SocketAddr = "192.0.2.1:80".parse().unwrap();
+    let error = socket.connect(&destination.into()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::EINPROGRESS as i32));
+    // One second, then two: the timer runs on whatever task there is.
+    std::thread::sleep(Duration::from_millis(4500));
+    let session = watching.end().unwrap();
+    assert_one(&session, "ETIMEDOUT", "network", "192.0.2.1:80");
+}
+
+#[test]
+fn what_began_before_has_an_unknown_caller() {
+    let _netns = Netns::new().unwrap();
+    ip("route add 192.0.2.0/24 dev lo");
+    set("ipv4/tcp_syn_retries", "2").unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let destination: SocketAddr = "192.0.2.1:80".parse().unwrap();
+    assert!(socket.connect(&destination.into()).is_err());
+    let watching = Watching::start(&ALL).unwrap();
+    std::thread::sleep(Duration::from_millis(8500));
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["failures"], 1, "{}", session.stdout);
+    let failure = session.failures().next().unwrap();
+    assert_eq!(
+        (&failure["errno"], &failure["process"]["pid"]),
+        (&"ETIMEDOUT".into(), &0.into()),
+        "{failure}"
+    );
+}
+
+#[test]
+fn calls_that_go_on_or_are_done_are_no_failures() {
+    let _netns = Netns::new().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let destination = listener.local_addr().unwrap().into();
+    let watching = Watching::start(&ALL).unwrap();
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let again =
+        || socket.connect(&destination).err().and_then(|error| error.raw_os_error()).map(Errno::from_raw);
+    assert_eq!(again(), Some(Errno::EINPROGRESS));
+    // Established at once over loopback: the first asks for the result, the second is one too many.
+    let seen = [again(), again()];
+    assert!(seen.contains(&Some(Errno::EISCONN)), "{seen:?}");
+    // Closed while under way.
+    ip("route add 192.0.2.0/24 dev lo");
+    let pending = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    pending.set_nonblocking(true).unwrap();
+    let nobody: SocketAddr = "192.0.2.1:80".parse().unwrap();
+    assert!(pending.connect(&nobody.into()).is_err());
+    let error = pending.connect(&nobody.into()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::EALREADY as i32));
+    drop(pending);
+    // Of another family.
+    assert!(std::os::unix::net::UnixStream::connect("/nowhere").is_err());
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["failures"], 0, "{}", session.stdout);
+}
+
+#[test]
+fn a_shortage_among_all_errors_is_told_once() {
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 2).unwrap();
+    let watching = Watching::start(&ALL).unwrap();
+    assert_eq!(connect("127.0.0.1:8080"), Errno::EADDRNOTAVAIL);
+    assert_eq!(connect("[::ffff:127.0.0.1]:8080"), Errno::EADDRNOTAVAIL);
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["failures"], 2, "{}", session.stdout);
+    assert!(session.failures().all(|failure| failure["cause"] == "range_exhausted"), "{}", session.stdout);
+}
+
+/// Attaches a program that returns 0 to a new control group, and goes there.
+fn forbid_connects() -> File {
+    #[repr(C)]
+    struct Load {
+        kind: u32,
+        instructions: u32,
+        at: u64,
+        license: u64,
+        log_level: u32,
+        log_size: u32,
+        log: u64,
+        kernel_version: u32,
+        flags: u32,
+        name: [u8; 16],
+        interface: u32,
+        attach_type: u32,
+    }
+    #[repr(C)]
+    struct Attach {
+        target: u32,
+        program: u32,
+        attach_type: u32,
+        flags: u32,
+    }
+    // BPF_PROG_LOAD, BPF_PROG_ATTACH, BPF_PROG_TYPE_CGROUP_SOCK_ADDR, BPF_CGROUP_INET4_CONNECT (linux/bpf.h).
+    const LOAD: u32 = 5;
+    const ATTACH: u32 = 8;
+    const SOCK_ADDR: u32 = 18;
+    const INET4_CONNECT: u32 = 10;
+    fn bpf<T>(command: u32, attributes: &T) -> i32 {
+        // SAFETY: the attributes are those of the command, and live through the call.
+        let result = unsafe {
+            nix::libc::syscall(nix::libc::SYS_bpf, command, std::ptr::from_ref(attributes), size_of::<T>())
+        };
+        i32::try_from(Errno::result(result).unwrap()).unwrap()
+    }
+    // r0 = 0; exit
+    let instructions: [u64; 2] = [0xb7, 0x95];
+    let program = bpf(
+        LOAD,
+        &Load {
+            kind: SOCK_ADDR,
+            instructions: 2,
+            at: instructions.as_ptr() as u64,
+            license: c"GPL".as_ptr() as u64,
+            log_level: 0,
+            log_size: 0,
+            log: 0,
+            kernel_version: 0,
+            flags: 0,
+            name: [0; 16],
+            interface: 0,
+            attach_type: INET4_CONNECT,
+        },
+    );
+    let path = "/sys/fs/cgroup/no-connects";
+    fs::create_dir_all(path).unwrap();
+    let group = File::open(path).unwrap();
+    let target = u32::try_from(group.as_raw_fd()).unwrap();
+    let program = u32::try_from(program).unwrap();
+    bpf(ATTACH, &Attach { target, program, attach_type: INET4_CONNECT, flags: 0 });
+    fs::write(format!("{path}/cgroup.procs"), std::process::id().to_string()).unwrap();
+    group
+}
+
+#[test]
+fn a_control_group_that_forbids_connects_is_seen() {
+    let _netns = Netns::new().unwrap();
+    let _group = forbid_connects();
+    let watching = Watching::start(&ALL).unwrap();
+    let refused = connect("127.0.0.1:80");
+    // Back to where the next test begins.
+    fs::write("/sys/fs/cgroup/cgroup.procs", std::process::id().to_string()).unwrap();
+    let session = watching.end().unwrap();
+    assert_eq!(refused, Errno::EPERM);
+    assert_one(&session, "EPERM", "socket_layer", "127.0.0.1:80");
+}
+
+/// Forbids TCP connects to this thread, by Landlock; false where the kernel cannot.
+fn forbid_by_landlock() -> bool {
+    // landlock_create_ruleset, landlock_restrict_self; LANDLOCK_ACCESS_NET_CONNECT_TCP (linux/landlock.h).
+    const CREATE: i64 = 444;
+    const RESTRICT: i64 = 446;
+    let rules: [u64; 2] = [0, 1 << 1];
+    // SAFETY: `rules` has the layout of `struct landlock_ruleset_attr` of version 4.
+    let ruleset = unsafe { nix::libc::syscall(CREATE, rules.as_ptr(), size_of_val(&rules), 0) };
+    if ruleset < 0 {
+        return false;
+    }
+    // SAFETY: takes numbers only.
+    unsafe {
+        nix::libc::prctl(nix::libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+            && nix::libc::syscall(RESTRICT, ruleset, 0) == 0
+    }
+}
+
+#[test]
+fn a_security_module_that_forbids_connects_is_seen() {
+    let _netns = Netns::new().unwrap();
+    let watching = Watching::start(&ALL).unwrap();
+    // In a thread of its own: there is no way back.
+    let attempt = || forbid_by_landlock().then(|| connect("127.0.0.1:80"));
+    let refused = std::thread::spawn(attempt).join().unwrap();
+    let session = watching.end().unwrap();
+    let Some(refused) = refused else {
+        println!("skipped: this kernel's Landlock knows no connects");
+        return;
+    };
+    assert_eq!(refused, Errno::EACCES);
+    assert_one(&session, "EACCES", "socket_layer", "127.0.0.1:80");
+}

@@ -1,0 +1,408 @@
+//! Shortages of local ports other than connect() over an exhausted range: at bind, of UDP, of a socket's own range, by
+//! sockets that do not connect at all, through calls that are not connect(). And what looks alike but is none.
+
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::AsRawFd as _;
+
+use nix::errno::Errno;
+use portwatch_tests::netns::{Full, Netns, set};
+use portwatch_tests::portwatch::{Session, Watching};
+use serde_json::Value;
+use socket2::{Domain, Protocol, Socket, Type};
+
+/// `IP_LOCAL_PORT_RANGE`, include/uapi/linux/in.h.
+const IP_LOCAL_PORT_RANGE: i32 = 51;
+/// `IPPROTO_MPTCP`, include/uapi/linux/in.h.
+const IPPROTO_MPTCP: i32 = 262;
+
+fn tcp(domain: Domain) -> Socket {
+    Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).unwrap()
+}
+
+fn udp(domain: Domain) -> Socket {
+    Socket::new(domain, Type::DGRAM, Some(Protocol::UDP)).unwrap()
+}
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn errno(result: std::io::Result<impl Sized>) -> Option<Errno> {
+    result.err().map(|error| Errno::from_raw(error.raw_os_error().unwrap()))
+}
+
+fn watched(args: &[&str], provoke: impl FnOnce()) -> Session {
+    let watching = Watching::start(&[&["trace", "--json"], args].concat()).unwrap();
+    provoke();
+    watching.end().unwrap()
+}
+
+/// Every failure is told once, in a line and in the counts, and has these values.
+fn assert_told(session: &Session, count: u64, values: &[(&str, Value)]) {
+    assert_eq!(session.end()["failures"], count, "{}", session.stdout);
+    assert_eq!(session.failures().count() as u64, count, "{}", session.stdout);
+    let pid = std::process::id();
+    for line in session.failures().chain(session.rows()) {
+        assert_eq!(line["process"]["pid"], pid, "{line}");
+        for (name, value) in values {
+            assert_eq!(line.pointer(name), Some(value), "{name} of {line}");
+        }
+    }
+}
+
+#[test]
+fn a_bind_to_an_address_of_somebody_else_is_named() {
+    let _netns = Netns::new().unwrap();
+    for (domain, wanted, shown) in [
+        (Domain::IPV4, "192.0.2.7:8080", "192.0.2.7"),
+        (Domain::IPV6, "[2001:db8::7]:8080", "2001:db8::7"),
+        (Domain::IPV6, "[::ffff:192.0.2.7]:8080", "192.0.2.7"),
+    ] {
+        for (protocol, socket) in [("tcp", tcp(domain)), ("udp", udp(domain))] {
+            let session = watched(&[], || {
+                assert_eq!(errno(socket.bind(&address(wanted).into())), Some(Errno::EADDRNOTAVAIL));
+            });
+            let values = [
+                ("/cause", "address_not_local".into()),
+                ("/call", "bind".into()),
+                ("/protocol", protocol.into()),
+                ("/errno", "EADDRNOTAVAIL".into()),
+                ("/source/address", shown.into()),
+                ("/source/port", 8080.into()),
+                ("/destination/port", 0.into()),
+            ];
+            assert_told(&session, 1, &values);
+        }
+    }
+}
+
+#[test]
+fn a_bind_to_any_port_fails_when_every_port_is_in_use_whatever_the_destination() {
+    for (listen, any) in [("127.0.0.1:8080", "127.0.0.1:0"), ("[::1]:8080", "[::1]:0")] {
+        let _netns = Netns::with_ports(40000, 40003).unwrap();
+        let _full = Full::new(listen, 4).unwrap();
+        let socket = tcp(Domain::for_address(address(any)));
+        let session = watched(&[], || {
+            assert_eq!(errno(socket.bind(&address(any).into())), Some(Errno::EADDRINUSE));
+        });
+        let values = [
+            ("/cause", "bind_range_exhausted".into()),
+            ("/errno", "EADDRINUSE".into()),
+            ("/protocol", "tcp".into()),
+            ("/source/port", 0.into()),
+        ];
+        assert_told(&session, 1, &values);
+    }
+}
+
+#[test]
+fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
+    for (text, wildcard) in [("127.0.0.1:53", "0.0.0.0:0"), ("[::1]:53", "[::]:0")] {
+        let _netns = Netns::with_ports(40000, 40003).unwrap();
+        let domain = Domain::for_address(address(text));
+        let holders: Vec<_> = (0..4)
+            .map(|_| {
+                let socket = udp(domain);
+                socket.bind(&address(wildcard).into()).unwrap();
+                socket
+            })
+            .collect();
+        let (connecting, sending, binding) = (udp(domain), udp(domain), udp(domain));
+        let session = watched(&[], || {
+            assert_eq!(errno(connecting.connect(&address(text).into())), Some(Errno::EAGAIN));
+            assert_eq!(errno(sending.send_to(b"x", &address(text).into())), Some(Errno::EAGAIN));
+            assert_eq!(errno(binding.bind(&address(wildcard).into())), Some(Errno::EADDRINUSE));
+            // Would block: a look-alike.
+            holders[0].set_nonblocking(true).unwrap();
+            let mut buffer = [std::mem::MaybeUninit::uninit()];
+            assert_eq!(errno(holders[0].recv(&mut buffer)), Some(Errno::EAGAIN));
+        });
+        assert_eq!(session.end()["failures"], 3, "{}", session.stdout);
+        let told: Vec<_> = session
+            .failures()
+            .map(|failure| {
+                assert_eq!(failure["protocol"], "udp", "{failure}");
+                [&failure["call"], &failure["cause"], &failure["errno"]].map(|word| word.as_str().unwrap())
+            })
+            .collect();
+        let expected = [
+            ["connect", "udp_range_exhausted", "EAGAIN"],
+            ["sendto", "udp_range_exhausted", "EAGAIN"],
+            ["bind", "bind_range_exhausted", "EADDRINUSE"],
+        ];
+        assert_eq!(told, expected, "{}", session.stdout);
+        // Where programs may read the memory of processes.
+        for failure in session.failures().take(2) {
+            let destination = (&failure["destination"]["address"], &failure["destination"]["port"]);
+            let shown = address(text).ip().to_string();
+            assert_eq!(destination, (&shown.into(), &53.into()), "{failure}");
+        }
+    }
+}
+
+#[test]
+fn a_sockets_own_range_is_shown() {
+    let _netns = Netns::with_ports(40000, 40099).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let narrow = || {
+        let socket = tcp(Domain::IPV4);
+        let range: u32 = 40051 << 16 | 40050;
+        // SAFETY: four bytes are what the option takes.
+        let result = unsafe {
+            let value = (&raw const range).cast();
+            nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4)
+        };
+        Errno::result(result).map(|_| socket)
+    };
+    let Ok(first) = narrow() else {
+        println!("skipped: this kernel has no IP_LOCAL_PORT_RANGE");
+        return;
+    };
+    let held = [first, narrow().unwrap()];
+    let destination = listener.local_addr().unwrap().into();
+    held.iter().for_each(|socket| socket.connect(&destination).unwrap());
+    let session = watched(&[], || {
+        assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
+    });
+    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
+    let failure = session.failures().next().unwrap();
+    assert_eq!(failure["socket_port_range"], serde_json::json!({ "low": 40050, "high": 40051 }), "{failure}");
+    assert_eq!(failure["port_range"], serde_json::json!({ "low": 40000, "high": 40099 }), "{failure}");
+}
+
+#[test]
+fn ports_that_others_bound_elsewhere_are_as_good_as_taken() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let holders: Vec<_> = (40000..40004_u16)
+        .map(|port| {
+            let socket = tcp(Domain::IPV4);
+            socket.bind(&address(&format!("127.0.0.9:{port}")).into()).unwrap();
+            socket
+        })
+        .collect();
+    let session = watched(&[], || {
+        let result = tcp(Domain::IPV4).connect(&listener.local_addr().unwrap().into());
+        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
+    });
+    drop(holders);
+    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
+    assert_eq!(session.failures().next().unwrap()["source"]["address"], "127.0.0.1", "{}", session.stdout);
+}
+
+#[test]
+fn a_port_whose_binder_is_long_gone_may_still_be_refused_and_portwatch_says_what_happened() {
+    let _netns = Netns::with_ports(40000, 40000).unwrap();
+    let listeners = ["127.0.0.1:8080", "127.0.0.1:8081"].map(|text| TcpListener::bind(text).unwrap());
+    let destinations = listeners.each_ref().map(|listener| listener.local_addr().unwrap().into());
+    let first = tcp(Domain::IPV4);
+    first.connect(&destinations[0]).unwrap();
+    let gone = tcp(Domain::IPV4);
+    gone.bind(&address("127.0.0.9:40000").into()).unwrap();
+    drop(gone);
+    // Up to 6.17 the port stays marked as bound while its first user lives; since 6.18 the mark goes with the binder.
+    let mut refused = 0;
+    let session = watched(&[], || {
+        refused = u64::from(tcp(Domain::IPV4).connect(&destinations[1]).is_err());
+    });
+    println!("refused: {refused}");
+    assert_told(&session, refused, &[("/cause", "range_exhausted".into())]);
+}
+
+#[test]
+fn reserved_ports_eat_the_range() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    set("ipv4/ip_local_reserved_ports", "40000-40003").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let session = watched(&[], || {
+        let result = tcp(Domain::IPV4).connect(&listener.local_addr().unwrap().into());
+        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
+    });
+    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
+}
+
+#[test]
+fn a_connect_that_is_part_of_a_send_is_told_as_one() {
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
+    let full = Full::new("127.0.0.1:8080", 2).unwrap();
+    let socket = tcp(Domain::IPV4);
+    let session = watched(&[], || {
+        let flags = nix::libc::MSG_FASTOPEN;
+        let result = socket.send_to_with_flags(b"x", &full.destination.into(), flags);
+        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
+    });
+    let values = [
+        ("/cause", "range_exhausted".into()),
+        ("/call", "sendto".into()),
+        ("/destination/address", "127.0.0.1".into()),
+        ("/destination/port", 8080.into()),
+    ];
+    assert_told(&session, 1, &values);
+}
+
+#[test]
+fn a_connect_through_io_uring_is_seen() {
+    use io_uring::{IoUring, opcode, types};
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
+    let full = Full::new("127.0.0.1:8080", 2).unwrap();
+    let mut ring = match IoUring::new(2) {
+        Ok(ring) => ring,
+        Err(error) => {
+            println!("skipped: this kernel has no io_uring: {error}");
+            return;
+        }
+    };
+    let socket = tcp(Domain::IPV4);
+    let destination: socket2::SockAddr = full.destination.into();
+    let session = watched(&[], || {
+        let connect = opcode::Connect::new(
+            types::Fd(socket.as_raw_fd()),
+            destination.as_ptr().cast(),
+            destination.len(),
+        );
+        // SAFETY: descriptor and address live until the completion below.
+        unsafe { ring.submission().push(&connect.build()) }.unwrap();
+        ring.submit_and_wait(1).unwrap();
+        let completion = ring.completion().next().unwrap();
+        assert_eq!(Errno::from_raw(-completion.result()), Errno::EADDRNOTAVAIL);
+    });
+    assert_eq!(session.end()["failures"], 1, "{}", session.stdout);
+    let failure = session.failures().next().unwrap();
+    assert_eq!((&failure["cause"], &failure["call"]), (&"range_exhausted".into(), &"connect".into()));
+    assert_eq!(failure["destination"]["port"], 8080, "{failure}");
+    assert_eq!(failure["process"]["pid"], std::process::id(), "{failure}");
+}
+
+fn mptcp() -> Option<Socket> {
+    match Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(IPPROTO_MPTCP))) {
+        Ok(socket) => Some(socket),
+        Err(error) => {
+            println!("skipped: this kernel has no MPTCP: {error}");
+            None
+        }
+    }
+}
+
+#[test]
+fn a_connect_of_mptcp_is_told_once_and_as_one() {
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
+    let full = Full::new("127.0.0.1:8080", 2).unwrap();
+    let Some(socket) = mptcp() else { return };
+    for args in [&[][..], &["--errno", "all"]] {
+        let session = watched(args, || {
+            assert_eq!(errno(socket.connect(&full.destination.into())), Some(Errno::EADDRNOTAVAIL));
+        });
+        let values = [
+            ("/cause", "range_exhausted".into()),
+            ("/protocol", "mptcp".into()),
+            ("/call", "connect".into()),
+            ("/destination/port", 8080.into()),
+        ];
+        assert_told(&session, 1, &values);
+    }
+}
+
+#[test]
+fn what_the_kernel_connects_by_itself_is_named_as_the_kernels() {
+    let _netns = Netns::with_ports(40000, 40000).unwrap();
+    if mptcp().is_none() {
+        return;
+    }
+    // A second path starts from this address once the first is established. Connections look for one when they are
+    // made.
+    let endpoint = ["mptcp", "endpoint", "add", "127.0.0.5", "dev", "lo", "subflow"];
+    let added = std::process::Command::new("ip").args(endpoint).status().unwrap();
+    assert!(added.success(), "ip mptcp: {added}");
+    let [Some(listening), Some(socket)] = [mptcp(), mptcp()] else { panic!("there was MPTCP a moment ago") };
+    listening.bind(&address("127.0.0.1:8080").into()).unwrap();
+    listening.listen(8).unwrap();
+    // The only port is taken.
+    let blocker = tcp(Domain::IPV4);
+    blocker.bind(&address("0.0.0.0:40000").into()).unwrap();
+    let session = watched(&[], || {
+        // Bound, the first path needs no search.
+        socket.set_reuse_address(true).unwrap();
+        socket.bind(&address("127.0.0.1:41000").into()).unwrap();
+        socket.connect(&address("127.0.0.1:8080").into()).unwrap();
+        let (mut accepted, _) = listening.accept().unwrap();
+        // Data tells both sides that the other speaks MPTCP.
+        std::io::Write::write_all(&mut &socket, b"x").unwrap();
+        let mut byte = [0];
+        std::io::Read::read_exact(&mut accepted, &mut byte).unwrap();
+        std::io::Write::write_all(&mut accepted, b"y").unwrap();
+        std::io::Read::read_exact(&mut &socket, &mut byte).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    });
+    assert!(session.end()["failures"].as_u64().unwrap() >= 1, "{}", session.stdout);
+    for failure in session.failures() {
+        assert_eq!(
+            (&failure["protocol"], &failure["kernel_socket"]),
+            (&"mptcp".into(), &true.into()),
+            "{failure}"
+        );
+        // Some versions bind first, some leave the port to the connect.
+        let cause = failure["cause"].as_str().unwrap();
+        assert!(["range_exhausted", "bind_range_exhausted"].contains(&cause), "{failure}");
+        assert_eq!(failure["source"]["address"], "127.0.0.5", "{failure}");
+        assert!(failure["process"]["comm"].as_str().unwrap().starts_with("kworker"), "{failure}");
+    }
+}
+
+#[test]
+fn what_looks_like_a_shortage_and_is_none_is_not_reported() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let destination = listener.local_addr().unwrap().into();
+    let session = watched(&[], || {
+        // A port that another one has, asked for by its number.
+        let taken = tcp(Domain::IPV4).bind(&address("127.0.0.1:8080").into());
+        assert_eq!(errno(taken), Some(Errno::EADDRINUSE));
+        // Nobody listens.
+        assert_eq!(
+            errno(tcp(Domain::IPV4).connect(&address("127.0.0.1:9").into())),
+            Some(Errno::ECONNREFUSED)
+        );
+        // Under way, asked for again, and done.
+        let socket = tcp(Domain::IPV4);
+        socket.set_nonblocking(true).unwrap();
+        assert_eq!(errno(socket.connect(&destination)), Some(Errno::EINPROGRESS));
+        assert!(socket.connect(&destination).is_err() || socket.connect(&destination).is_err());
+        // Another family has addresses that are in use, too.
+        let path = std::env::temp_dir().join("portwatch-look-alike");
+        let _first = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        assert_eq!(errno(std::os::unix::net::UnixListener::bind(&path)), Some(Errno::EADDRINUSE));
+        std::fs::remove_file(&path).unwrap();
+        // UDP may share what TCP has.
+        UdpSocket::bind("127.0.0.1:8080").unwrap();
+    });
+    assert_told(&session, 0, &[]);
+}
+
+#[test]
+fn a_port_that_is_taken_is_reported_when_all_errors_are() {
+    let _netns = Netns::new().unwrap();
+    let _listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let session = watched(&["--errno", "all"], || {
+        let taken = tcp(Domain::IPV4).bind(&address("127.0.0.1:8080").into());
+        assert_eq!(errno(taken), Some(Errno::EADDRINUSE));
+    });
+    assert_told(&session, 1, &[("/cause", "port_taken".into()), ("/source/port", 8080.into())]);
+}
+
+#[test]
+fn sockets_in_time_wait_exhaust_a_range() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    set("ipv4/tcp_tw_reuse", "0").unwrap();
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    for _ in 0..4 {
+        let client = std::net::TcpStream::connect("127.0.0.1:8080").unwrap();
+        // Who closes first waits.
+        client.shutdown(std::net::Shutdown::Both).unwrap();
+        drop(listener.accept().unwrap());
+    }
+    let session = watched(&[], || {
+        let result = tcp(Domain::IPV4).connect(&listener.local_addr().unwrap().into());
+        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
+    });
+    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
+}

@@ -1,0 +1,143 @@
+//! As many failures as can be made: every one counted, detail bounded, losses told at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, kill};
+use portwatch_tests::netns::{Full, Netns, set};
+use portwatch_tests::portwatch::{Session, Watching};
+use portwatch_tests::tally;
+use socket2::{Domain, Socket, Type};
+
+/// What nobody makes in a second.
+const NO_BOUND: &str = "4000000000";
+
+/// The counts of the processes are exact, unless the kernel skipped programs; then what is missing is no more than
+/// portwatch says.
+fn assert_exact(session: &Session, tallies: &[tally::Tally]) {
+    let missed = session.end()["possibly_missed"].as_u64().unwrap();
+    let mut missing = 0;
+    for tally in tallies {
+        let expected = tally.failed("EADDRNOTAVAIL");
+        let counted = session.counted(|row| row["process"]["pid"] == tally.pid);
+        assert!(counted <= expected, "pid {}: {counted} of {expected}: {}", tally.pid, session.end());
+        missing += expected - counted;
+    }
+    println!("missing {missing}, possibly {missed}: {}", session.end());
+    assert!(missing <= missed, "{missing} are missing: {}", session.end());
+}
+
+#[test]
+fn two_hundred_thousand_failures_as_fast_as_they_go_are_counted_by_process() {
+    let _netns = Netns::with_ports(40000, 40000).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 1).unwrap();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let args = ["--dest", "127.0.0.1:8080", "--attempts", "50000"];
+    let children: Vec<_> = (0..4).map(|_| tally::start(&args).unwrap()).collect();
+    let tallies: Vec<_> = children.into_iter().map(|child| tally::finish(child).unwrap()).collect();
+    let session = watching.end().unwrap();
+    assert!(tallies.iter().all(|tally| tally.failed("EADDRNOTAVAIL") == 50_000));
+    assert_exact(&session, &tallies);
+    assert!(session.end()["suppressed"].as_u64().unwrap() > 0, "{}", session.end());
+    let told = session.lines.iter().position(|line| line["type"] == "suppressed");
+    let last_shown = session.lines.iter().rposition(|line| line["type"] == "failure");
+    assert!(told.is_some() && told < last_shown, "a storm is told while it lasts: {told:?} {last_shown:?}");
+}
+
+#[test]
+fn a_thousand_failures_a_second_for_a_minute_are_all_shown() {
+    let _netns = Netns::with_ports(40000, 40000).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 1).unwrap();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let args = ["--dest", "127.0.0.1:8080", "--attempts", "60000", "--rate", "1000"];
+    let tally = tally::run(&args).unwrap();
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["failures"], tally.failed("EADDRNOTAVAIL"), "{}", session.end());
+    assert_eq!(session.end()["delivered"], 60_000, "{}", session.end());
+    assert_eq!(session.failures().count(), 60_000);
+}
+
+#[test]
+fn a_reader_that_stands_still_loses_detail_and_says_so_when_it_wakes() {
+    let _netns = Netns::with_ports(40000, 40000).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 1).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--detail", NO_BOUND]).unwrap();
+    kill(watching.pid(), Signal::SIGSTOP).unwrap();
+    let tally = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "100000"]).unwrap();
+    kill(watching.pid(), Signal::SIGCONT).unwrap();
+    // No further event arrives.
+    std::thread::sleep(Duration::from_millis(1000));
+    let woke = nix::time::clock_gettime(nix::time::ClockId::CLOCK_BOOTTIME).unwrap();
+    let session = watching.end().unwrap();
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 100_000);
+    assert_eq!(session.end()["failures"], 100_000, "{}", session.end());
+    let lost = session.end()["lost"]["ring_full"].as_u64().unwrap();
+    // The ring holds 8,192 records.
+    assert!((90_000..93_000).contains(&lost), "{}", session.end());
+    let told: Vec<_> = session.lines.iter().filter(|line| line["reason"] == "ring_full").collect();
+    let within = told.iter().all(|line| {
+        line["to_ns"].as_u64().unwrap() < u64::try_from(Duration::from(woke).as_nanos()).unwrap()
+    });
+    assert!(!told.is_empty() && within, "told within a second, before the end: {told:?}");
+}
+
+#[test]
+fn a_hundred_thousand_kinds_of_failures_overflow_into_a_bucket() {
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
+    set("ipv4/ip_local_reserved_ports", "40000-40001").unwrap();
+    let watching = Watching::start(&["trace", "--json", "--comm", "loadgen"]).unwrap();
+    let run = |address: &str| {
+        let dest = format!("{address}:1000");
+        let args = ["--dest", &dest, "--attempts", "50000", "--spread", "49999"];
+        tally::run(&args).unwrap().failed("EADDRNOTAVAIL")
+    };
+    assert_eq!(run("127.0.0.1") + run("127.0.0.2"), 100_000);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", watching.pid())).unwrap();
+    println!("{}", status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default());
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["failures"], 100_000, "{}", session.end());
+    assert_eq!(session.rows().count(), 16 * 1024);
+    let other = session.lines[session.lines.len() - 2]["other"].as_u64();
+    assert_eq!(other, Some(100_000 - 16 * 1024));
+    assert!(session.stderr.contains("table of processes and destinations is full"), "{}", session.stderr);
+}
+
+/// Sixty-four threads search a range of 6,000 ports at once, and each search lets others run at every port.
+fn sixty_four_threads(mode: &str) {
+    setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    let _netns = Netns::with_ports(40000, 45999).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:8080").unwrap();
+    let holders: Vec<_> = (40000..46000_u16)
+        .map(|port| {
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 0, 9], port)).into()).unwrap();
+            socket
+        })
+        .collect();
+    let watching = Watching::start(&["trace", "--json", "--mode", mode]).unwrap();
+    let names = (0..64).map(|n| format!("t{n}")).collect::<Vec<_>>().join(",");
+    let args = ["--dest", "127.0.0.1:8080", "--attempts", "10", "--threads", &names];
+    let tally = tally::run(&args).unwrap();
+    let session = watching.end().unwrap();
+    drop((holders, listener));
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 640);
+    println!("{mode}: {}", session.end());
+    // All of them, unless the kernel skipped programs.
+    assert_exact(&session, &[tally]);
+}
+
+#[test]
+fn all_of_sixty_four_threads_are_seen_by_functions() {
+    sixty_four_threads("functions");
+}
+
+#[test]
+fn all_of_sixty_four_threads_are_seen_by_wrappers() {
+    sixty_four_threads("wrappers");
+}
+
+#[test]
+fn all_of_sixty_four_threads_are_seen_by_tracepoints() {
+    sixty_four_threads("tracepoints");
+}
