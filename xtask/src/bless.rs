@@ -20,6 +20,9 @@ pub(crate) const SESSION: Block =
 /// The figures in docs/benchmarks.md.
 pub(crate) const FIGURES: Block =
     Block { start: "<!-- figures: cargo xtask bench --bless -->", end: "<!-- /figures -->" };
+/// What tests came to by kernel, in docs/kernels.md.
+pub(crate) const RESULTS: Block =
+    Block { start: "<!-- results: cargo xtask test --kernel all --bless -->", end: "<!-- /results -->" };
 
 impl Block {
     /// Reads a document and checks that it has this place.

@@ -8,6 +8,18 @@ use std::ops::AddAssign;
 pub(crate) struct Tally {
     passed: u64,
     failed: u64,
+    /// Of those that passed the ones that could not look: they print a line that says so.
+    skipped: u64,
+}
+
+const SKIPPED: &str = "skipped: ";
+
+/// Why tests could not look, each reason once.
+pub(crate) fn reasons(output: &str) -> Vec<&str> {
+    let mut reasons: Vec<_> = output.lines().filter_map(|line| line.strip_prefix(SKIPPED)).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    reasons
 }
 
 impl Tally {
@@ -15,9 +27,11 @@ impl Tally {
     pub(crate) fn read(output: &str) -> Self {
         let mut tally = Self::default();
         for line in output.lines() {
+            tally.skipped += u64::from(line.starts_with(SKIPPED));
             // `test result: ok. 3 passed; 0 failed; 1 ignored; …`
             let Some((_, counts)) = line.split_once("test result: ") else { continue };
-            tally += Self { passed: count(counts, " passed"), failed: count(counts, " failed") };
+            tally.passed += count(counts, " passed");
+            tally.failed += count(counts, " failed");
         }
         tally
     }
@@ -32,12 +46,14 @@ impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 }
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)
+        let Self { passed, failed, skipped } = self;
+        write!(f, "{} passed, {failed} failed, {skipped} skipped", passed.saturating_sub(*skipped))
     }
 }
 
@@ -49,9 +65,12 @@ mod tests {
     fn result_lines_add_up() {
         let output = "running 2 tests\n\
             test a ... ok\n\
+            skipped: no such thing here\n\
+            skipped: no such thing here\n\
             test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
             test result: FAILED. 40 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.00s\n";
-        assert_eq!(Tally::read(output).to_string(), "42 passed, 3 failed");
+        assert_eq!(Tally::read(output).to_string(), "40 passed, 3 failed, 2 skipped");
+        assert_eq!(reasons(output), ["no such thing here"]);
         assert_eq!(Tally::read("error: could not compile"), Tally::default());
     }
 }

@@ -4,6 +4,7 @@
 //! `N passed, M failed`. All stages run before the command fails.
 
 use std::fmt;
+use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -11,26 +12,37 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::bless::RESULTS;
 use crate::checkout::Checkout;
 use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, DidNotBoot, Job, Terminal};
 use crate::kernels::{Kernel, Kernels, Series};
 use crate::process::{quoted, tee};
 use crate::setup::{self, Need};
-use crate::tally::Tally;
+use crate::tally::{Tally, reasons};
 use crate::{bench, dist, packages};
 
 /// The long-term kernels that are packaged and new enough for the programs, and the newest.
-const ALL_KERNELS: [Series; 4] =
-    [Series::Numbered(6, 1), Series::Numbered(6, 12), Series::Numbered(6, 18), Series::Newest];
-const GUEST_LIMIT: Duration = Duration::from_secs(15 * 60);
+const ALL_KERNELS: [Series; 5] = [
+    Series::Numbered(5, 10),
+    Series::Numbered(6, 1),
+    Series::Numbered(6, 12),
+    Series::Numbered(6, 18),
+    Series::Newest,
+];
+const GUEST_LIMIT: Duration = Duration::from_secs(40 * 60);
+/// Begins the line in which a guest names its kernel.
+const RELEASE: &str = "kernel release: ";
 
 /// Which tests, where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Kernel series to test in, such as 6.1 or 6.12, `newest`, or `all`; several with commas
-    #[arg(long, value_name = "SERIES", value_delimiter = ',', default_values = ["6.1", "7.3"])]
+    #[arg(long, value_name = "SERIES", value_delimiter = ',', default_values = ["5.10", "newest"])]
     kernel: Vec<Choice>,
+    /// Write what came of it into docs/kernels.md, between its two markers
+    #[arg(long, conflicts_with = "filter")]
+    bless: bool,
     /// Only tests whose name contains this; leaves out the cost limits
     filter: Option<String>,
 }
@@ -71,6 +83,8 @@ impl fmt::Display for Verdict {
 struct Report {
     stages: Vec<(String, Verdict)>,
     tally: Tally,
+    /// A row for each kernel.
+    rows: Vec<String>,
 }
 
 impl Report {
@@ -78,7 +92,9 @@ impl Report {
     fn add(&mut self, name: String, result: Result<(bool, String)>) {
         let verdict = match result {
             Ok((good, output)) => {
-                self.tally += Tally::read(&output);
+                let tally = Tally::read(&output);
+                self.tally += tally;
+                self.rows.extend(row(&output, tally));
                 if good { Verdict::Ok } else { Verdict::Failed }
             }
             Err(error) => {
@@ -106,18 +122,30 @@ impl Report {
     }
 }
 
+/// What a guest's tests came to, as a row of a table; none for what did not run in a guest.
+fn row(output: &str, tally: Tally) -> Option<String> {
+    let release = output.lines().find_map(|line| line.trim().strip_prefix(RELEASE))?;
+    let reasons = reasons(output).join("; ");
+    Some(format!("| {release} | {tally} | {reasons} |"))
+}
+
 /// The programs that tests run in the guest.
 struct Programs {
     portwatch: PathBuf,
     loadgen: PathBuf,
+    churn: PathBuf,
 }
 
 /// Runs all stages.
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
+    // Before the long part.
+    let path = checkout.path("docs/kernels.md");
+    let document = args.bless.then(|| RESULTS.read(&path)).transpose()?;
     setup::ensure(&[Need::Toolchain, Need::Qemu])?;
     let programs = Programs {
         portwatch: dist::build(checkout)?,
         loadgen: packages::test_program(checkout, "loadgen").context("build loadgen")?,
+        churn: packages::test_program(checkout, "churn").context("build churn")?,
     };
     let mut report = Report::default();
     let filter = args.filter.as_deref();
@@ -130,6 +158,11 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     if filter.is_none() {
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
         report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
+    }
+    if let Some(document) = document {
+        let heading = "| kernel (Debian) | tests | skipped, because |\n|---|---|---|";
+        let text = RESULTS.filled(&document, &format!("{heading}\n{}", report.rows.join("\n")))?;
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(report.print())
 }
@@ -145,7 +178,7 @@ fn chosen(choices: &[Choice]) -> Vec<Series> {
 fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> {
     eprintln!("xtask: testing on this host");
     let mut command = checkout.cargo();
-    command.args(["test", "--workspace", "--no-fail-fast"]).args(filter);
+    command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).args(["--", "--show-output"]);
     let (status, output) = tee(&mut command)?;
     Ok((status.success(), output))
 }
@@ -160,8 +193,12 @@ fn in_guest(
     let mut files = Overlay::default();
     files.program("usr/bin/portwatch", &programs.portwatch, "PORTWATCH_BIN")?;
     files.program("usr/bin/loadgen", &programs.loadgen, "LOADGEN_BIN")?;
+    files.program("usr/bin/churn", &programs.churn, "CHURN_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
-    let script = format!("exec /guest-tests --test-threads=1 {}\n", filter.map(quoted).unwrap_or_default());
+    let filter_word = filter.map(quoted).unwrap_or_default();
+    let script = format!(
+        "echo \"{RELEASE}$(uname -r)\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
+    );
     let name = "test".to_owned();
     let job = Job { name, files, script, terminal: Terminal::Log, clock: Clock::Wall, limit: GUEST_LIMIT };
     let outcome = guest::run(checkout, kernel, job)?;

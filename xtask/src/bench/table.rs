@@ -7,8 +7,17 @@ use std::fmt::Write as _;
 use super::figures::{Figures, Row};
 use super::goals::GOALS;
 
-const HEAD: [&str; 8] =
-    ["", "refused", "accepted", "failing", "start", "memory", "after a minute", "failures shown"];
+const HEAD: [&str; 9] = [
+    "",
+    "refused",
+    "accepted",
+    "failing",
+    "another call",
+    "start",
+    "memory",
+    "after a minute",
+    "failures shown",
+];
 const GOALS_HEAD: [&str; 4] = ["goal", "measured", "limit", ""];
 const NONE: &str = "–";
 
@@ -55,6 +64,7 @@ fn cells(row: &Row) -> [String; HEAD.len()] {
         cost("refused"),
         cost("accepted"),
         cost("failing"),
+        cost("other_call"),
         get("start").map(millions),
         get("memory_kib").map(mebibytes),
         get("memory_later_kib").map(mebibytes),
