@@ -3,17 +3,17 @@
 //! In: a hook's finding, and who called. Out: an entry of [`COUNTS`], and a record of [`EVENTS`] or a count of why
 //! there is none. The only writer of either map.
 
+use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use portwatch_ebpf::abi::{
     Address, Budget, CALL_BIND, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_KERNEL_SOCKET,
     FailureCount, FailureKey, FailureRecord, WINDOW_SHIFT,
 };
 
-use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
-
 use crate::counter::{add, count};
 use crate::layout::{Memory, setting};
 use crate::maps::{COUNTS, EVENTS, OVERFLOW, RUNNING, WOKEN};
 use crate::out_of_line::{Done, out_of_line};
+use crate::returned::numbers::{EADDRINUSE, EADDRNOTAVAIL, EAGAIN};
 use crate::sock;
 use crate::task::{Current, Who};
 
@@ -22,10 +22,6 @@ const BPF_NOEXIST: u64 = 1;
 /// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP`, include/uapi/linux/bpf.h.
 const NO_WAKEUP: u64 = 1;
 const FORCE_WAKEUP: u64 = 2;
-/// `EADDRINUSE` and others of the family, include/uapi/asm-generic/errno.h.
-const EAGAIN: u16 = 11;
-const EADDRINUSE: u16 = 98;
-const EADDRNOTAVAIL: u16 = 99;
 
 /// The reader is woken at most that often, nanoseconds: each time costs the failing call some 20,000 instructions
 /// where both share a processor. What comes in between waits for the next, or for the reader's own clock. In a storm

@@ -1,5 +1,19 @@
 //! The return value of a traced function: an `int` in a 64-bit slot whose upper half is arbitrary.
 
+/// Error numbers, include/uapi/asm-generic/errno-base.h and errno.h.
+pub(crate) mod numbers {
+    pub(crate) const EBADF: u16 = 9;
+    pub(crate) const EAGAIN: u16 = 11;
+    pub(crate) const EFAULT: u16 = 14;
+    pub(crate) const ENOTSOCK: u16 = 88;
+    pub(crate) const EADDRINUSE: u16 = 98;
+    pub(crate) const EADDRNOTAVAIL: u16 = 99;
+    pub(crate) const ECONNRESET: u16 = 104;
+    pub(crate) const ETIMEDOUT: u16 = 110;
+    pub(crate) const ECONNREFUSED: u16 = 111;
+    pub(crate) const EHOSTUNREACH: u16 = 113;
+}
+
 /// Whether it is not 0. One shift and one comparison: this is the whole success path.
 #[inline(always)]
 pub(crate) fn failed(slot: u64) -> bool {

@@ -14,11 +14,9 @@ use crate::asked::{self, Asked};
 use crate::layout::{Typed, setting};
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, bind_is_wanted, report};
+use crate::returned::numbers::EADDRINUSE;
 use crate::returned::{errno, failed};
 use crate::sock;
-
-/// `EADDRINUSE`, include/uapi/asm-generic/errno.h.
-const EADDRINUSE: u16 = 98;
 
 /// `__inet_bind(sk, uaddr, addr_len, flags)`.
 #[fexit(function = "__inet_bind")]

@@ -20,12 +20,10 @@ use crate::layout::{Typed, setting};
 use crate::maps::CALLERS;
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, connect_is_wanted, report};
+use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::returned::{errno, failed};
 use crate::sock::{self, AF_INET6};
 use crate::{notes, task};
-
-/// `EADDRNOTAVAIL`, include/uapi/asm-generic/errno.h.
-const EADDRNOTAVAIL: u16 = 99;
 
 /// `tcp_v4_connect(sk, uaddr, addr_len)`.
 #[fexit(function = "tcp_v4_connect")]

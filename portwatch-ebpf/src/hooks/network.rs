@@ -15,6 +15,7 @@ use crate::layout::{Memory, Typed, setting};
 use crate::maps::CALLERS;
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, connect_is_wanted, report, report_of};
+use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::sock::{self, IPPROTO_TCP, Kind};
 use crate::stash;
 use crate::task::{self, Who as _};
@@ -22,8 +23,6 @@ use crate::task::{self, Who as _};
 /// `TCP_SYN_SENT` and `TCP_CLOSE`, include/net/tcp_states.h.
 const SYN_SENT: i32 = 2;
 const CLOSE: i32 = 7;
-/// `EADDRNOTAVAIL`, include/uapi/asm-generic/errno.h.
-const EADDRNOTAVAIL: u16 = 99;
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`.
 #[btf_tracepoint(function = "inet_sock_set_state")]

@@ -23,19 +23,12 @@ use crate::layout::{Memory, Probed, Typed, setting};
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, autobind_is_wanted, bind_is_wanted, connect_is_wanted, report};
 use crate::returned::is_failure;
+use crate::returned::numbers::{
+    EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK, ETIMEDOUT,
+};
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
 use crate::{stash, task, user};
 
-/// Error numbers, include/uapi/asm-generic/errno-base.h and errno.h.
-const EBADF: u16 = 9;
-const EAGAIN: u16 = 11;
-const EFAULT: u16 = 14;
-const ENOTSOCK: u16 = 88;
-const EADDRNOTAVAIL: u16 = 99;
-const ECONNRESET: u16 = 104;
-const ETIMEDOUT: u16 = 110;
-const ECONNREFUSED: u16 = 111;
-const EHOSTUNREACH: u16 = 113;
 /// `MAX_ERRNO`, include/linux/err.h.
 const MAX_ERRNO: i64 = 4095;
 
