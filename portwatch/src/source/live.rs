@@ -16,7 +16,7 @@ use super::Source;
 use crate::decode;
 use crate::enrich::Enricher;
 use crate::event::{BootNs, End, Errno, Errnos, Fault, Filter, Item, Row, Stage, Start, Summary, Text};
-use crate::kernel::{HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
 use ledger::Ledger;
 
 mod ledger;
@@ -47,6 +47,10 @@ pub struct Live {
     ledger: Ledger,
     /// Runs skipped while the programs were attached and silent.
     skipped_before: SkippedRuns,
+    /// Runs skipped since, as of the last look for losses; none where the kernel does not tell.
+    skipped: Option<SkippedRuns>,
+    /// As of the same.
+    counters: Counters,
     shortages_only: bool,
     search_times: bool,
     table_full_told: bool,
@@ -96,6 +100,8 @@ impl Live {
             began: Instant::now(),
             ledger: Ledger::new(start.at),
             skipped_before,
+            skipped: None,
+            counters: Counters::default(),
             shortages_only,
             search_times,
             table_full_told: false,
@@ -171,7 +177,9 @@ impl Live {
         self.ledger.ring_full = counters.ring_full;
         self.ledger.suppressed = counters.suppressed;
         self.ledger.queue_full = self.queue.refused();
-        self.ledger.skipped_runs = self.skipped().map_or(0, |runs| runs.total());
+        self.skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before));
+        self.ledger.skipped_runs = self.skipped.map_or(0, |runs| runs.total());
+        self.counters = counters;
         if !self.table_full_told && counters.keys_full > 0 {
             self.table_full_told = true;
             log::warn!(
@@ -189,21 +197,15 @@ impl Live {
         self.items.extend(self.ledger.suppressed_news(now, last).map(Item::Suppressed));
     }
 
-    /// Runs that the kernel has skipped since the programs were told to count; none where it does not tell.
-    fn skipped(&self) -> Option<SkippedRuns> {
-        self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before))
-    }
-
     /// The most failures that no program saw.
-    fn possibly_missed(&self) -> Result<Option<u64>> {
-        let Some(runs) = self.skipped() else { return Ok(None) };
-        let counters = self.tracer.tables().counters().context("read the counters of skipped runs")?;
-        Ok(Some(match self.tracer.mode() {
+    fn possibly_missed(&self) -> Option<u64> {
+        let runs = self.skipped?;
+        Some(match self.tracer.mode() {
             // Neither of the two reports what the other has missed.
             Mode::Tracepoints => runs.total(),
-            _ if self.shortages_only => runs.missed_shortages(&counters),
-            _ => runs.missed_errors(&counters),
-        }))
+            _ if self.shortages_only => runs.missed_shortages(&self.counters),
+            _ => runs.missed_errors(&self.counters),
+        })
     }
 
     /// One round of waiting for programs that were running at the stop.
@@ -243,9 +245,8 @@ impl Live {
             suppressed: self.ledger.suppressed(),
             beyond_count: self.ledger.beyond_count,
             lost: self.ledger.lost(),
-            // As many as were told.
-            skipped_runs: self.skipped().map(|_| self.ledger.skipped_runs),
-            possibly_missed: self.possibly_missed()?,
+            skipped_runs: self.skipped.map(|runs| runs.total()),
+            possibly_missed: self.possibly_missed(),
             watched: self.began.elapsed(),
         };
         self.items.extend([Item::Summary(summary), Item::End(end)]);
