@@ -234,8 +234,11 @@ pub const COUNTER_SUPPRESSED: u32 = 2;
 pub const COUNTER_SEARCH_MADE_UP: u32 = 3;
 /// Index into the map of counters: the connect hook did not run for a failure that the port-search hook reported.
 pub const COUNTER_CONNECT_MADE_UP: u32 = 4;
+/// Index into the map of counters: a failure that the port-search hook did not run for, and whose witness cannot tell
+/// whether it was one of the search.
+pub const COUNTER_UNPROVEN: u32 = 5;
 /// Number of counters.
-pub const COUNTERS: u32 = 5;
+pub const COUNTERS: u32 = 6;
 
 /// Keys that the table of counts holds.
 pub const COUNTS_MAX_KEYS: u32 = 16 * 1024;
@@ -284,6 +287,8 @@ pub struct Layout {
     pub sock_net: u32,
     /// `sock.sk_err`, int.
     pub sock_error: u32,
+    /// `sock.sk_txhash`, u32.
+    pub sock_hash: u32,
     /// Byte of `sock` that holds `sk_kern_sock`, a bit.
     pub sock_kernel: u32,
     /// That bit.
@@ -340,8 +345,6 @@ pub struct Layout {
     pub table_size: u32,
     /// `file.private_data`, pointer; of a socket's file to its `struct socket`.
     pub file_private: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// [`Duties::task_by`]: members of tasks are read through the BTF pointer of `bpf_get_current_task_btf` (5.11).
@@ -410,5 +413,5 @@ const _: () = {
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_CONNECT_MADE_UP + 1 == COUNTERS);
+    assert!(COUNTER_UNPROVEN + 1 == COUNTERS);
 };

@@ -42,7 +42,7 @@ pub(crate) static NOTES: Array<Note> = Array::with_max_entries(PLACES, 0);
 
 /// The same for threads whose place another one has taken: as many as fail at one instant. The oldest make room.
 #[map]
-pub(crate) static CROWDED_NOTES: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static CROWDED_NOTES: LruHashMap<u32, Note> = LruHashMap::with_max_entries(1024, 0);
 
 /// Thread → the socket whose failure a hook of the transport has seen to, and that of the socket layer has not met yet.
 /// Used with `--errno` only; as above.
@@ -64,8 +64,8 @@ pub(crate) static SEARCH_BEGAN: LruHashMap<u64, u64> = LruHashMap::with_max_entr
 #[map]
 pub(crate) static SEARCHES: LruHashMap<SearchKey, SearchTimes> = LruHashMap::with_max_entries(4096, 0);
 
-/// Thread → the socket that it failed to connect, as it was before the kernel cleared it. Used by the tracepoints
-/// only. The oldest make room.
+/// Thread → the socket that it failed to connect, and that had been connected before, as it was before the kernel cleared
+/// it. Used by the tracepoints only. The oldest make room.
 #[map]
 pub(crate) static STASHES: LruHashMap<u64, Stash> = LruHashMap::with_max_entries(8192, 0);
 

@@ -16,12 +16,23 @@ use crate::maps::{CROWDED_NOTES, NOTES, TRANSPORTED};
 /// Places for notes; a power of two. Ids of threads go further where `kernel.pid_max` was raised, as systemd does.
 pub(crate) const PLACES: u32 = 32 * 1024;
 
-/// A thread and the socket whose failure it has reported, by its address; 0 once that was read.
+/// A thread and the socket whose failure it has reported.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Note {
-    tid: u64,
+    /// The socket's address; 0 once the connect hook has read it.
     sock: u64,
+    tid: u32,
+    /// 1 once the witness has seen it.
+    seen: u32,
+}
+
+impl Note {
+    /// Whether it is about `sock`, or any socket where that is null.
+    #[inline(always)]
+    fn is_of(&self, sock: *const u8) -> bool {
+        self.sock != 0 && (sock.is_null() || self.sock == sock as u64)
+    }
 }
 
 #[inline(always)]
@@ -33,46 +44,83 @@ fn tid() -> u32 {
 /// will, with less detail, but once.
 #[inline(always)]
 pub(crate) fn search_reports(sock: *const u8) -> bool {
-    let tid = tid();
-    let Some(place) = NOTES.get_ptr_mut(tid % PLACES) else { return false };
+    leave(Note { sock: sock as u64, tid: tid(), seen: 0 })
+}
+
+/// The witness is about to report it in its place; likewise.
+#[inline(always)]
+pub(crate) fn witness_reports(sock: *const u8) -> bool {
+    leave(Note { sock: sock as u64, tid: tid(), seen: 1 })
+}
+
+#[inline(always)]
+fn leave(note: Note) -> bool {
+    let Some(place) = NOTES.get_ptr_mut(note.tid % PLACES) else { return false };
     // SAFETY: the map's memory. Threads that share it may meet here on two processors at the very same moment: then
     // one note is lost, and its failure is told twice.
     unsafe {
         if (*place).sock != 0 {
-            if (*place).tid != u64::from(tid) {
-                return CROWDED_NOTES.insert(tid, sock as u64, 0).is_ok();
+            if (*place).tid != note.tid {
+                return CROWDED_NOTES.insert(note.tid, note, 0).is_ok();
             }
             // The connect hook did not run after this thread's last failure.
             count(COUNTER_CONNECT_MADE_UP);
         }
-        (*place).tid = tid.into();
-        (*place).sock = sock as u64;
+        *place = note;
     }
     true
 }
 
-/// Whether the port-search hook has reported the failure of `sock` in this very call.
+/// Whether the port-search hook has reported the failure of `sock` in this very call, asked by the witness, which
+/// every failure of the search passes: a note that it has seen before is of an earlier one.
+#[inline(always)]
+pub(crate) fn is_news_to_witness(sock: *const u8) -> bool {
+    let tid = tid();
+    // SAFETY: the maps' memory; only this thread writes notes of its own, and it is here.
+    unsafe {
+        if let Some(place) = NOTES.get_ptr_mut(tid % PLACES)
+            && (*place).tid == tid
+            && (*place).is_of(sock)
+        {
+            return see(place);
+        }
+        CROWDED_NOTES.get_ptr_mut(tid).is_none_or(|place| !(*place).is_of(sock) || see(place))
+    }
+}
+
+#[inline(always)]
+unsafe fn see(note: *mut Note) -> bool {
+    // SAFETY: the caller's promise: the map's memory.
+    unsafe {
+        let seen = (*note).seen == 1;
+        (*note).seen = 1;
+        seen
+    }
+}
+
+/// Whether the port-search hook, or the witness in its place, has reported the failure of `sock` in this very call;
+/// null for that of any socket, as one of MPTCP has others below it.
 #[inline(always)]
 pub(crate) fn search_reported(sock: *const u8) -> bool {
     let tid = tid();
     let Some(place) = NOTES.get_ptr_mut(tid % PLACES) else { return false };
     // SAFETY: as above.
     let found = unsafe { *place };
-    if found.sock != 0 && found.tid == u64::from(tid) {
+    if found.sock != 0 && found.tid == tid {
         // SAFETY: as above.
         unsafe { (*place).sock = 0 };
-        if found.sock != sock as u64 {
+        if !found.is_of(sock) {
             // Left by an earlier failure, whose connect hook the kernel skipped.
             count(COUNTER_CONNECT_MADE_UP);
         }
-        return found.sock == sock as u64;
+        return found.is_of(sock);
     }
     // SAFETY: only this thread writes its entry, and it is here.
     let crowded = unsafe { CROWDED_NOTES.get(tid) }.copied();
     if crowded.is_some() {
         let _ = CROWDED_NOTES.remove(tid);
     }
-    crowded == Some(sock as u64)
+    crowded.is_some_and(|note| note.is_of(sock))
 }
 
 /// A hook of the transport has seen to the failure of `sock`.

@@ -5,8 +5,8 @@
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use portwatch_ebpf::abi::{
-    Address, Budget, CALL_BIND, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_KERNEL_SOCKET,
-    FailureCount, FailureKey, FailureRecord, WINDOW_SHIFT,
+    Address, Budget, CALL_BIND, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_HAD_PORT,
+    FLAG_KERNEL_SOCKET, FailureCount, FailureKey, FailureRecord, PLACE_PORT_SEARCH, WINDOW_SHIFT,
 };
 
 use crate::counter::{add, count};
@@ -52,6 +52,40 @@ pub(crate) struct Finding {
     pub(crate) protocol: u8,
     /// `FLAG_` bits.
     pub(crate) flags: u8,
+}
+
+impl Finding {
+    /// A search for a local port that has failed, while the socket still holds what it was looking for.
+    ///
+    /// # Safety
+    /// `sock` must be a socket that `M` reads.
+    #[inline(always)]
+    pub(crate) unsafe fn of_search<M: Memory>(
+        sock: *const u8,
+        kind: &sock::Kind,
+        errno: u16,
+        search_ns: u64,
+    ) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let (address, mapped) = sock::destination::<M>(sock);
+            let source_port = sock::port::<M>(sock);
+            let had_port = if source_port == 0 { 0 } else { FLAG_HAD_PORT };
+            Self {
+                sock,
+                address,
+                source: None,
+                search_ns,
+                port_be: sock::destination_port_be::<M>(sock),
+                source_port,
+                errno,
+                place: PLACE_PORT_SEARCH,
+                call: kind.call(),
+                protocol: kind.protocol,
+                flags: kind.flags | mapped | had_port,
+            }
+        }
+    }
 }
 
 /// Whether failed connects with this error number are reported; the first thing asked, because it is cheap.

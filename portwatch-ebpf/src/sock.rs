@@ -220,6 +220,17 @@ pub(crate) unsafe fn namespace_range<M: Memory>(net: *const u8) -> (u16, u16) {
     }
 }
 
+/// Whether a search for a local port has ever succeeded for it: `sk_txhash` is 0 until then, because `tcp_v4_connect`
+/// and `tcp_v6_connect` set it right after (`sk_set_txhash`, net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c, 5.10 to 7.3).
+///
+/// # Safety
+/// As for [`family`].
+#[inline(always)]
+pub(crate) unsafe fn has_found_port<M: Memory>(sock: *const u8) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe { M::read::<u32>(sock, setting!(layout.sock_hash)) != 0 }
+}
+
 /// The local port of its last packet, host byte order; it outlives [`port`].
 ///
 /// # Safety

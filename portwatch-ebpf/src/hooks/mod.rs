@@ -7,3 +7,4 @@ mod network;
 mod port_search;
 mod socket;
 mod syscall;
+mod witness;

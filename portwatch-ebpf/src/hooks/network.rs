@@ -2,14 +2,15 @@
 //!
 //! With an error it is the network's answer, which comes long after the call, on whatever task runs: reported is who
 //! called. Without one, and where fexit programs cannot be had, it is a connect that fails within the call, while the
-//! socket still holds its addresses.
+//! socket still holds its addresses: in the search for a port if it never had found one, which is reported at once;
+//! otherwise the return of the call will tell.
 
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use portwatch_ebpf::abi::{CALL_CONNECT, Caller, PLACE_NETWORK, PLACE_PORT_SEARCH};
+use portwatch_ebpf::abi::{CALL_CONNECT, Caller, PLACE_NETWORK};
 
 use crate::layout::{Memory, Typed, setting};
 use crate::maps::CALLERS;
@@ -17,8 +18,8 @@ use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, connect_is_wanted, report, report_of};
 use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::sock::{self, IPPROTO_TCP, Kind};
-use crate::stash;
 use crate::task::{self, Who as _};
+use crate::{notes, stash};
 
 /// `TCP_SYN_SENT` and `TCP_CLOSE`, include/net/tcp_states.h.
 const SYN_SENT: i32 = 2;
@@ -156,33 +157,20 @@ fn tell_failure(sock: *const u8) {
     let by_call = matches!(
         task::syscall(),
         task::CONNECT | task::SENDTO | task::SENDMSG | task::WRITE | task::WRITEV | task::SENDMMSG
-    );
-    if by_call && !task::current().is_kernel_thread() {
-        // SAFETY: as above.
-        unsafe { stash::keep(sock) };
-        return;
-    }
-    // io_uring and the kernel's own sockets return from no call that tells. A socket that never had a port did not
-    // find one; what else fails here has had one.
+    ) && !task::current().is_kernel_thread();
     // SAFETY: as above.
     unsafe {
-        if sock::sent_port::<Typed>(sock) != 0 || !connect_is_wanted(EADDRNOTAVAIL) {
+        if sock::has_found_port::<Typed>(sock) {
+            // It may be another failure, which only the return of the call tells. io_uring and the kernel's own sockets
+            // return from no call.
+            if by_call {
+                stash::keep(sock);
+            }
             return;
         }
-        let (address, mapped) = sock::destination::<Typed>(sock);
-        let Some(Kind { protocol, flags, .. }) = sock::kind::<Typed>(sock) else { return };
-        report::<Typed>(&Finding {
-            sock,
-            address,
-            source: None,
-            search_ns: 0,
-            port_be: sock::destination_port_be::<Typed>(sock),
-            source_port: 0,
-            errno: EADDRNOTAVAIL,
-            place: PLACE_PORT_SEARCH,
-            call: CALL_CONNECT,
-            protocol,
-            flags: flags | mapped,
-        });
+        let Some(kind) = sock::kind::<Typed>(sock) else { return };
+        if connect_is_wanted(EADDRNOTAVAIL) && notes::search_reports(sock) {
+            report::<Typed>(&Finding::of_search::<Typed>(sock, &kind, EADDRNOTAVAIL, 0));
+        }
     }
 }

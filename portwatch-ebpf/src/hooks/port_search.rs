@@ -12,7 +12,6 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::{fentry, fexit};
 use aya_ebpf::programs::{FEntryContext, FExitContext};
 use aya_log_ebpf::debug;
-use portwatch_ebpf::abi::{FLAG_HAD_PORT, PLACE_PORT_SEARCH};
 
 use crate::layout::{Typed, setting};
 use crate::notes;
@@ -95,23 +94,6 @@ fn returned(context: *mut c_void, result: u64) -> Done {
             return;
         }
         // SAFETY: as above.
-        unsafe {
-            let (address, mapped) = sock::destination::<Typed>(sock);
-            let source_port = sock::port::<Typed>(sock);
-            let had_port = if source_port == 0 { 0 } else { FLAG_HAD_PORT };
-            report_here::<Typed>(&Finding {
-                sock,
-                address,
-                source: None,
-                search_ns,
-                port_be: sock::destination_port_be::<Typed>(sock),
-                source_port,
-                errno,
-                place: PLACE_PORT_SEARCH,
-                call: kind.call(),
-                protocol: kind.protocol,
-                flags: kind.flags | mapped | had_port,
-            });
-        }
+        unsafe { report_here::<Typed>(&Finding::of_search::<Typed>(sock, &kind, errno, search_ns)) };
     })
 }

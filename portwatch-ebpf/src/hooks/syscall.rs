@@ -27,7 +27,7 @@ use crate::returned::numbers::{
     EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK, ETIMEDOUT,
 };
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
-use crate::{stash, task, user};
+use crate::{notes, stash, task, user};
 
 /// `MAX_ERRNO`, include/linux/err.h.
 const MAX_ERRNO: i64 = 4095;
@@ -89,7 +89,12 @@ fn call_failed(context: *mut c_void, result: i64) -> Done {
 /// A call failed that connects, or that sends and may have had to find a port or to connect first.
 #[inline(always)]
 fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8) {
-    let stash = stash::take(if protocol == PROTOCOL_MPTCP { null() } else { sock });
+    // Of MPTCP it is a path's socket that searched.
+    let searched = if protocol == PROTOCOL_MPTCP { null() } else { sock };
+    if notes::search_reported(searched) && errno == EADDRNOTAVAIL {
+        return;
+    }
+    let stash = stash::take(searched);
     // SAFETY: as above.
     let (source, port) = unsafe { (sock::source::<Probed>(sock), sock::port::<Probed>(sock)) };
     // A socket of UDP without a port did not get one: "would block" has one.

@@ -136,6 +136,12 @@ fn tried() -> (Vec<Check>, Outcome) {
         Ok(tracer) => {
             let in_use = |hook: &&Hook| tracer.mode() != Mode::Tracepoints || hook.is_attached();
             let mut checks: Vec<Check> = tracer.hooks().iter().filter(in_use).map(hook).collect();
+            for (check, hook) in checks.iter_mut().zip(tracer.hooks().iter().filter(in_use)) {
+                // Another sees the same.
+                if check.mark == Mark::Bad && tracer.is_seen_elsewhere(hook) {
+                    check.mark = Mark::Note;
+                }
+            }
             checks.extend(better_way(&tracer));
             checks.push(way(&tracer));
             (checks, Outcome::Done)

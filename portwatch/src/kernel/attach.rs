@@ -105,6 +105,7 @@ fn try_way(
             Err(why) => HookState::Absent(why.clone()),
             Ok(program) => match try_one(ebpf, btf, program, function) {
                 Ok(()) => HookState::Attached,
+                Err(error) if *kind == Kind::Probe => HookState::Refused(refusal::of_probe(function, &error)),
                 Err(error) => HookState::Refused(refusal::of_program(function, &error)),
             },
         };
@@ -131,6 +132,10 @@ fn try_one(ebpf: &mut Ebpf, btf: &Btf, program: &str, function: &str) -> Result<
         Program::BtfTracePoint(program) => {
             BtfTracePoint::load(program, function, btf)?;
             program.attach().map(|_| ())
+        }
+        Program::KProbe(program) => {
+            program.load()?;
+            program.attach(function, 0).map(|_| ())
         }
         _ => Err(ProgramError::UnexpectedProgramType),
     }

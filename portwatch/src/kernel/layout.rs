@@ -34,6 +34,7 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         sock_source_port: common("skc_num")?,
         sock_net: common("skc_net.net")?,
         sock_error: member("sock", "sk_err")?,
+        sock_hash: member("sock", "sk_txhash")?,
         sock_kernel: kernel.offset,
         sock_kernel_bit: kernel.bit,
         sock_locks: locks.offset,
@@ -62,7 +63,6 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         table_files: optional("fdtable", "fd"),
         table_size: optional("fdtable", "max_fds"),
         file_private: optional("file", "private_data"),
-        reserved: 0,
     })
 }
 
@@ -122,6 +122,7 @@ mod tests {
         let sock = [
             ("sk_protocol", 1, 4096),
             ("sk_err", 1, 5000 * 8),
+            ("sk_txhash", 1, 5004 * 8),
             ("sk_kern_sock", 1, 6000 * 8 + 1),
             ("sk_userlocks", 1, 6001 * 8 + 4),
         ];

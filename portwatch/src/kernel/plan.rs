@@ -11,6 +11,8 @@ pub enum Kind {
     Entry,
     /// At a tracepoint.
     Tracepoint,
+    /// At the beginning of a function, with preemption off.
+    Probe,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
             Self::Exit => "fexit",
             Self::Entry => "fentry",
             Self::Tracepoint => "tp_btf",
+            Self::Probe => "kprobe",
         }
     }
 }
@@ -54,6 +57,8 @@ pub(super) struct Wanted {
     pub(super) all_errors: bool,
     /// How long searches for a port take.
     pub(super) search_times: bool,
+    /// What the kernel skips programs for.
+    pub(super) witness: bool,
 }
 
 /// Chooses programs by what type information says of this kernel's functions, never by its version.
@@ -115,16 +120,34 @@ pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
             unseen: Some("the times of searches for a port"),
         });
     }
+    features.extend(wanted.witness.then(|| witness(btf)));
     features
 }
 
+/// What sees the failures that two programs at once were skipped for.
+fn witness(btf: &Btf) -> Feature {
+    let function = "inet_bhash2_reset_saddr";
+    let by = |kind, program| {
+        let program = with_arity(btf, function, &[(1, program)], Some((0, "sk")));
+        vec![Planned { function, kind, program, needed: true }]
+    };
+    Feature {
+        ways: vec![by(Kind::Probe, "connect_fails"), by(Kind::Entry, "connect_fails_typed")],
+        unseen: Some(
+            "the few failures of a storm for which this preemptible kernel skips two programs at once",
+        ),
+    }
+}
+
 /// The tracepoints that see most of it where programs cannot be attached to functions.
-pub(super) fn by_tracepoints(btf: &Btf) -> Vec<Feature> {
+pub(super) fn by_tracepoints(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
     let both = vec![
         tracepoint(btf, "inet_sock_set_state", "state_changed"),
         tracepoint(btf, "sys_exit", "syscall_returned"),
     ];
-    vec![Feature { ways: vec![both], unseen: None }]
+    let mut features = vec![Feature { ways: vec![both], unseen: None }];
+    features.extend(wanted.witness.then(|| witness(btf)));
+    features
 }
 
 /// The search itself, or the wrappers around it.
@@ -238,8 +261,9 @@ mod tests {
             btf.function(search.0, search.1);
             by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted).len()
         };
-        let (nothing, all) = (Wanted::default(), Wanted { all_errors: true, search_times: true });
-        assert_eq!(count(all) - count(nothing), 5);
+        let (nothing, all) =
+            (Wanted::default(), Wanted { all_errors: true, search_times: true, witness: true });
+        assert_eq!(count(all) - count(nothing), 6);
     }
 
     #[test]
@@ -247,7 +271,7 @@ mod tests {
         let mut btf = Builder::new();
         btf.add("int", kind::INT, 0, 4, &[32]);
         btf.add("btf_trace_sys_exit", kind::TYPEDEF, 0, 1, &[]);
-        let features = by_tracepoints(&Btf::parse(btf.bytes()).unwrap());
+        let features = by_tracepoints(&Btf::parse(btf.bytes()).unwrap(), Wanted::default());
         let planned: Vec<_> =
             features[0].ways[0].iter().map(|planned| planned.program.clone().ok()).collect();
         assert_eq!(planned, [None, Some("syscall_returned")]);

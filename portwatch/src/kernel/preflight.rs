@@ -3,6 +3,7 @@
 use std::fs;
 
 use caps::{CapSet, Capability};
+use nix::sys::utsname::uname;
 
 use super::btf::Btf;
 use super::plan;
@@ -97,6 +98,39 @@ pub(super) fn running_kernels_types() -> Result<(Btf, usize), Refusal> {
     Ok((btf, size_bytes))
 }
 
+/// Whether this kernel preempts tasks that are inside of it: then one that is inside of a program makes others on its
+/// processor skip that program.
+///
+/// A kernel that was built for a choice (`PREEMPT_DYNAMIC`) tells it in debugfs only, which root alone may read; else it
+/// is what the command line says, or the default, which is to preempt from Linux 7.0 on (kernel/Kconfig.preempt; x86 and
+/// arm64 have no other choice there).
+pub(super) fn preempts() -> bool {
+    let Ok(names) = uname() else { return true };
+    let (release, version) = (names.release().to_string_lossy(), names.version().to_string_lossy());
+    let chosen = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok();
+    let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
+    preempts_by(&release, &version, chosen.as_deref(), &command_line)
+}
+
+fn preempts_by(release: &str, version: &str, chosen: Option<&str>, command_line: &str) -> bool {
+    let named = |word: &str| matches!(word, "full" | "lazy");
+    if let Some((_, rest)) = chosen.and_then(|choice| choice.split_once('(')) {
+        return rest.split_once(')').is_some_and(|(word, _)| named(word));
+    }
+    if version.split_whitespace().any(|word| matches!(word, "PREEMPT" | "PREEMPT_RT" | "PREEMPT_LAZY")) {
+        return true;
+    }
+    if !version.contains("PREEMPT_DYNAMIC") {
+        return false;
+    }
+    let mut words = command_line.split_whitespace();
+    if let Some(word) = words.find_map(|word| word.strip_prefix("preempt=")) {
+        return named(word);
+    }
+    let major = release.split('.').next().and_then(|major| major.parse::<u32>().ok());
+    major.is_none_or(|major| major >= 7)
+}
+
 /// The bracketed word of a choice such as `none [integrity] confidentiality`.
 fn selected(choice: &str) -> Option<String> {
     Some(choice.split_once('[')?.1.split_once(']')?.0.to_owned())
@@ -110,13 +144,40 @@ fn is_initial_user_namespace(uid_map: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_initial_user_namespace, selected};
+    use super::{is_initial_user_namespace, preempts_by, selected};
 
     #[test]
     fn the_lockdown_level_is_the_bracketed_one() {
         assert_eq!(selected("none [integrity] confidentiality\n").as_deref(), Some("integrity"));
         assert_eq!(selected("[none] integrity confidentiality\n").as_deref(), Some("none"));
         assert_eq!(selected("nonsense"), None);
+    }
+
+    #[test]
+    fn whether_a_kernel_preempts_is_told_by_the_nearest_to_it() {
+        let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)";
+        let cases = [
+            ("no choice, not preemptible", "5.10.0", "#1 SMP Debian 5.10.223-1", None, "", false),
+            ("no choice, preemptible", "6.1.0", "#1 SMP PREEMPT Fri Jan 1", None, "", true),
+            ("real time", "6.12.0", "#1 SMP PREEMPT_RT Debian", None, "", true),
+            ("the default before 7.0", "6.1.0-50-cloud-amd64", dynamic, None, "quiet", false),
+            ("the default since", "7.3.4+deb13-cloud-amd64", dynamic, None, "quiet", true),
+            ("chosen at boot", "6.1.0", dynamic, None, "quiet preempt=full", true),
+            ("not chosen at boot", "6.12.0", dynamic, None, "preempt=voluntary quiet", false),
+            ("chosen since", "6.1.0", dynamic, Some("none voluntary (full)\n"), "preempt=none", true),
+            ("the kernel tells", "7.3.4", dynamic, Some("full (lazy)\n"), "", true),
+            (
+                "the kernel tells that it does not",
+                "7.0.0",
+                dynamic,
+                Some("none (voluntary) full\n"),
+                "",
+                false,
+            ),
+        ];
+        for (what, release, version, chosen, command_line, expected) in cases {
+            assert_eq!(preempts_by(release, version, chosen, command_line), expected, "{what}");
+        }
     }
 
     #[test]

@@ -93,6 +93,22 @@ pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
     }
 }
 
+/// Why there is no kprobe on `function`. Nothing but exactness under a storm depends on it.
+pub(super) fn of_probe(function: &str, error: &ProgramError) -> Refusal {
+    let attempt = format!("probe {function}");
+    let finding = match error {
+        ProgramError::LoadError { io_error, .. } => io_error.to_string(),
+        ProgramError::SyscallError(error) => error.io_error.to_string(),
+        other => chain(other),
+    };
+    Refusal::new(
+        attempt,
+        finding,
+        "kprobes want CAP_SYS_ADMIN where kernel.perf_event_paranoid is above 2, and no lockdown for confidentiality; \
+         without them `end.possibly_missed` tells how many failures may be in no count",
+    )
+}
+
 /// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which user space has no name for.
 const ENOTSUPP: i32 = 524;
 

@@ -4,7 +4,7 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
     COUNTER_CONNECT_MADE_UP, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP,
-    COUNTER_SUPPRESSED, FailureCount, FailureKey, SearchKey, SearchTimes,
+    COUNTER_SUPPRESSED, COUNTER_UNPROVEN, FailureCount, FailureKey, SearchKey, SearchTimes,
 };
 
 #[repr(transparent)]
@@ -44,6 +44,9 @@ pub struct Counters {
     pub search_made_up: u64,
     /// Not about records: failures that the connect hook did not run for, and the port search's reported.
     pub connect_made_up: u64,
+    /// Not about records: failures that may be of the port search, which its hook did not run for, and the witness left
+    /// to the connect hook.
+    pub unproven: u64,
 }
 
 /// Handles of the counters; readable while programs run and after they are detached.
@@ -103,6 +106,7 @@ impl Tables {
             keys_full: counter(COUNTER_KEYS_FULL)?,
             search_made_up: counter(COUNTER_SEARCH_MADE_UP)?,
             connect_made_up: counter(COUNTER_CONNECT_MADE_UP)?,
+            unproven: counter(COUNTER_UNPROVEN)?,
         })
     }
 }

@@ -13,7 +13,7 @@ use portwatch_ebpf::abi;
 use super::attach::{Hook, Refused, attach};
 use super::btf::Btf;
 use super::plan::{self, Kind, Wanted};
-use super::preflight::running_kernels_types;
+use super::preflight::{preempts, running_kernels_types};
 use super::refusal::{self, Refusal};
 use super::ring::Ring;
 use super::tables::{Counters, Tables};
@@ -85,7 +85,11 @@ impl<'a> Watch<'a> {
     }
 
     fn wanted(&self) -> Wanted {
-        Wanted { all_errors: self.filter.errnos != Errnos::Shortage, search_times: self.search_times }
+        Wanted {
+            all_errors: self.filter.errnos != Errnos::Shortage,
+            search_times: self.search_times,
+            witness: preempts(),
+        }
     }
 }
 
@@ -130,13 +134,13 @@ impl Tracer {
             },
         });
         let mut plan = match mode {
-            Mode::Tracepoints => plan::by_tracepoints(types),
+            Mode::Tracepoints => plan::by_tracepoints(types, wanted),
             Mode::Functions | Mode::Wrappers => plan::by_functions(types, wanted),
         };
         if mode == Mode::Wrappers {
-            plan.iter_mut().filter(|feature| feature.ways.len() > 1).for_each(|feature| {
-                feature.ways.remove(0);
-            });
+            for feature in &mut plan {
+                feature.ways.retain(|way| way[0].function != "__inet_hash_connect");
+            }
         }
         // Programs log only for somebody who reads it: the verifier removes what is below this level.
         let level: u8 = if log::log_enabled!(log::Level::Trace) { 4 } else { 0 };
@@ -148,8 +152,6 @@ impl Tracer {
             ("SEARCHES", wanted.search_times),
             ("SEARCH_BEGAN", wanted.search_times),
             ("STASHES", mode == Mode::Tracepoints),
-            ("NOTES", mode != Mode::Tracepoints),
-            ("CROWDED_NOTES", mode != Mode::Tracepoints),
             ("TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
         ];
         for (map, _) in used.iter().filter(|(_, used)| !used) {
@@ -203,12 +205,17 @@ impl Tracer {
         for hook in self.hooks.iter().filter(|hook| !hook.is_attached()) {
             // Ways that were tried before the one that works have nothing to say.
             let Some(unseen) = hook.unseen else { continue };
-            let elsewhere = |other: &Hook| other.is_attached() && other.unseen == hook.unseen;
-            if self.mode != Mode::Tracepoints && !self.hooks.iter().any(elsewhere) {
+            if self.mode != Mode::Tracepoints && !self.is_seen_elsewhere(hook) {
                 limits.push(format!("{unseen} are not seen: no hook on {}", hook.function));
             }
         }
         limits
+    }
+
+    /// Whether another hook sees what this one would.
+    #[must_use]
+    pub fn is_seen_elsewhere(&self, hook: &Hook) -> bool {
+        self.hooks.iter().any(|other| other.is_attached() && other.unseen == hook.unseen)
     }
 
     /// Counts and losses.
@@ -248,6 +255,7 @@ impl Tracer {
                 "state_changed" if self.mode == Mode::Tracepoints => runs.search += count,
                 "tcp_v4_connect" => runs.connect += count,
                 "tcp_v6_connect" => runs.connect_v6 += count,
+                _ if name.starts_with("connect_fails") => *runs.witness.get_or_insert(0) += count,
                 // What these do not see nobody misses.
                 _ if name.starts_with("search_begins") => runs.harmless += count,
                 _ => runs.alone += count,
@@ -287,6 +295,8 @@ pub struct SkippedRuns {
     pub connect: u64,
     /// Of the one that sees IPv6 connects return, those of searches included.
     pub connect_v6: u64,
+    /// Of the one that sees failed searches that the others were skipped for; none where it is not attached.
+    pub witness: Option<u64>,
     /// Of those that see what no other program sees.
     pub alone: u64,
     /// Of those that see no failure.
@@ -297,7 +307,7 @@ impl SkippedRuns {
     /// All of them.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.search + self.connect + self.connect_v6 + self.alone + self.harmless
+        self.search + self.connect + self.connect_v6 + self.witness.unwrap_or(0) + self.alone + self.harmless
     }
 
     /// Those since `before`.
@@ -307,6 +317,7 @@ impl SkippedRuns {
             search: self.search.saturating_sub(before.search),
             connect: self.connect.saturating_sub(before.connect),
             connect_v6: self.connect_v6.saturating_sub(before.connect_v6),
+            witness: self.witness.map(|runs| runs.saturating_sub(before.witness.unwrap_or(0))),
             alone: self.alone.saturating_sub(before.alone),
             harmless: self.harmless.saturating_sub(before.harmless),
         }
@@ -316,11 +327,13 @@ impl SkippedRuns {
     ///
     /// A failure is missed only if the connect program was skipped and the search program had nothing to report. Over
     /// IPv4 the search program was skipped, too, as every shortage passes it; over IPv6 there may have been no search.
-    /// Runs that the other program made up for are no part of such a pair.
+    /// Runs that the other program made up for are no part of such a pair. Where there is a witness, it must have been
+    /// skipped as well, or have left it to the connect program.
     #[must_use]
     pub fn missed_shortages(&self, counters: &Counters) -> u64 {
         let connect = (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up);
         let search = self.search.saturating_sub(counters.search_made_up);
+        let search = self.witness.map_or(search, |runs| search.min(runs + counters.unproven));
         connect.min(search + self.connect_v6) + self.alone
     }
 
@@ -355,6 +368,7 @@ mod tests {
         let made_up = |search_made_up, connect_made_up| Counters {
             search_made_up,
             connect_made_up,
+            unproven: 1,
             ..Counters::default()
         };
         let runs = |search, connect, connect_v6, alone| SkippedRuns {
@@ -363,7 +377,9 @@ mod tests {
             connect_v6,
             alone,
             harmless: 9,
+            witness: None,
         };
+        let with_witness = |skipped, runs| SkippedRuns { witness: Some(skipped), ..runs };
         let cases = [
             ("nothing was skipped", runs(0, 0, 0, 0), made_up(0, 0), 0, 0),
             ("searches only, all made up for", runs(5, 0, 0, 0), made_up(5, 0), 0, 0),
@@ -372,6 +388,14 @@ mod tests {
             ("connects only: no shortage over IPv4 is missed", runs(0, 4, 0, 0), made_up(0, 0), 0, 4),
             ("over IPv6 there may have been no search", runs(0, 0, 4, 0), made_up(0, 1), 3, 3),
             ("what one alone sees", runs(0, 0, 0, 2), made_up(0, 0), 2, 2),
+            (
+                "a witness leaves what it could not prove",
+                with_witness(0, runs(9, 8, 0, 0)),
+                made_up(0, 0),
+                1,
+                8,
+            ),
+            ("a witness may be skipped, too", with_witness(2, runs(9, 8, 0, 0)), made_up(0, 0), 3, 8),
         ];
         for (what, runs, counters, shortages, errors) in cases {
             assert_eq!(runs.missed_shortages(&counters), shortages, "{what}");
