@@ -6,7 +6,7 @@
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use portwatch_ebpf::abi::{
     Address, Budget, CALL_BIND, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_HAD_PORT,
-    FLAG_KERNEL_SOCKET, FailureCount, FailureKey, FailureRecord, PLACE_PORT_SEARCH, WINDOW_SHIFT,
+    FLAG_KERNEL_SOCKET, FailureCount, FailureKey, FailureRecord, PLACE_PORT_SEARCH, RING_BYTES, WINDOW_SHIFT,
 };
 
 use crate::counter::{add, count};
@@ -23,9 +23,15 @@ const BPF_NOEXIST: u64 = 1;
 const NO_WAKEUP: u64 = 1;
 const FORCE_WAKEUP: u64 = 2;
 
-/// The reader is woken at most that often, nanoseconds: each time costs the failing call some 20,000 instructions
-/// where both share a processor. What comes in between waits for the next, or for the reader's own clock. In a storm
-/// of 100,000 a second a twentieth of the ring fills up meanwhile.
+/// `BPF_RB_AVAIL_DATA`, include/uapi/linux/bpf.h: bytes that were not read yet.
+const AVAILABLE: u64 = 0;
+
+/// The reader looks by its own clock. It is woken only if that many bytes of the ring wait for it, because that costs the
+/// failing call some 20,000 instructions where both share a processor, and on a preemptible kernel it preempts the task
+/// in the middle of the program, which others on that processor skip then.
+const WAKE_AT_BYTES: u64 = RING_BYTES as u64 / 8;
+
+/// And at most that often, nanoseconds.
 const WAKE_INTERVAL_NS: u64 = 4_000_000;
 
 /// What a hook knows about a failed call.
@@ -328,9 +334,12 @@ unsafe fn send<M: Memory, W: Who>(
     slot.submit(wake_up(boot_ns));
 }
 
-/// Whether to wake the reader: seldom, but soon enough.
+/// Whether to wake the reader: only if it might come too late.
 #[inline(always)]
 fn wake_up(boot_ns: u64) -> u64 {
+    if EVENTS.query(AVAILABLE) < WAKE_AT_BYTES {
+        return NO_WAKEUP;
+    }
     let Some(woken) = WOKEN.get_ptr_mut(0) else { return 0 };
     // SAFETY: the map's memory. Two processors may both find it is time.
     unsafe {

@@ -16,12 +16,14 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::sleep;
 
 /// Records taken from the ring before the task lets others run.
 const BATCH_RECORDS: usize = 512;
-/// How long a record may lie in the ring: programs wake the task seldom, and not for each record.
+/// How long a record may lie in the ring: programs wake the task only where the ring fills up.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// The same while there are records.
+const BUSY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// Records that wait for the reader: a minute of 500 failures a second, about 6 MiB.
 const QUEUE_RECORDS: usize = 32 * 1024;
 
@@ -114,36 +116,32 @@ impl Queue {
 
 impl Task {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> io::Result<Ring> {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look_in = LOOK_INTERVAL;
         loop {
             tokio::select! {
                 _ = &mut stopped => break,
-                _ = looks.tick() => while self.look() {
-                    tokio::task::yield_now().await;
-                },
-                ready = self.fd.readable_mut() => {
-                    let mut ready = ready?;
-                    let records = take(ready.get_inner_mut());
-                    // The descriptor is edge-triggered: only an empty ring may clear its readiness.
-                    if records.len() < BATCH_RECORDS {
-                        ready.clear_ready();
-                    }
-                    self.offer(records);
-                    tokio::task::yield_now().await;
-                }
+                () = sleep(look_in) => {}
+                ready = self.fd.readable_mut() => ready?.clear_ready(),
             }
+            look_in = if self.look().await { BUSY_LOOK_INTERVAL } else { LOOK_INTERVAL };
             flush(self.logger.as_mut());
         }
         Ok(Ring { ring: self.fd.into_inner(), logger: self.logger })
     }
 
-    /// Takes what is there, whether or not anybody was woken for it; true if there may be more.
-    fn look(&mut self) -> bool {
-        let records = take(self.fd.get_mut());
-        let full = records.len() == BATCH_RECORDS;
-        self.offer(records);
-        full
+    /// Takes what is there, in batches; whether there was anything.
+    async fn look(&mut self) -> bool {
+        let mut found = false;
+        loop {
+            let records = take(self.fd.get_mut());
+            let more = records.len() == BATCH_RECORDS;
+            found |= !records.is_empty();
+            self.offer(records);
+            if !more {
+                return found;
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Hands records over, or counts them.
