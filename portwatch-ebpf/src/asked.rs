@@ -9,7 +9,7 @@
 
 use portwatch_ebpf::abi::{Address, FLAG_V4_MAPPED};
 
-use crate::layout::{Memory, Probed, Typed, is_v4_mapped, setting, v4_mapped, words};
+use crate::layout::{Memory, Probed, is_v4_mapped, setting, v4_mapped, words};
 use crate::sock::{AF_INET, AF_INET6, AF_UNSPEC};
 
 const FAMILY: u32 = 0;
@@ -37,15 +37,15 @@ pub(crate) struct Asked {
 /// An `AF_INET` address.
 ///
 /// # Safety
-/// `given` must be a `struct sockaddr` that the verifier knows.
+/// `given` must be a `struct sockaddr` that `M` reads.
 #[inline(always)]
-pub(crate) unsafe fn v4(given: *const u8, bytes: i32) -> Asked {
+pub(crate) unsafe fn v4<M: Memory>(given: *const u8, bytes: i32) -> Asked {
     // SAFETY: the caller's promise; 16 bytes of it are known.
     unsafe {
         // bind() takes an unspecified family for IPv4's.
-        if bytes >= V4_BYTES && matches!(Typed::read::<u16>(given, FAMILY), AF_INET | AF_UNSPEC) {
-            let address = v4_mapped(Typed::read(given, V4_ADDRESS));
-            return Asked { address, port_be: Typed::read(given, PORT), flags: 0, known: true };
+        if bytes >= V4_BYTES && matches!(M::read::<u16>(given, FAMILY), AF_INET | AF_UNSPEC) {
+            let address = v4_mapped(M::read(given, V4_ADDRESS));
+            return Asked { address, port_be: M::read(given, PORT), flags: 0, known: true };
         }
     }
     Asked { address: v4_mapped(0), port_be: 0, flags: 0, known: false }
@@ -54,22 +54,22 @@ pub(crate) unsafe fn v4(given: *const u8, bytes: i32) -> Asked {
 /// An `AF_INET6` address; `copy` is where the socket may hold one.
 ///
 /// # Safety
-/// As above, and `sock` must be a socket that the verifier knows.
+/// As above, and `sock` must be a socket that `M` reads.
 #[inline(always)]
-pub(crate) unsafe fn v6(given: *const u8, bytes: i32, sock: *const u8, copy: u32) -> Asked {
+pub(crate) unsafe fn v6<M: Memory>(given: *const u8, bytes: i32, sock: *const u8, copy: u32) -> Asked {
     let mut asked = Asked::default();
     // SAFETY: the caller's promise.
     unsafe {
-        if bytes < V6_BYTES || Typed::read::<u16>(given, FAMILY) != AF_INET6 {
+        if bytes < V6_BYTES || M::read::<u16>(given, FAMILY) != AF_INET6 {
             return asked;
         }
-        asked.port_be = Typed::read(given, PORT);
+        asked.port_be = M::read(given, PORT);
         asked.known = true;
         if setting!(duties.probe_reads) == 1 {
             asked.address = words::<Probed>(given, V6_ADDRESS);
         } else {
-            let copy = words::<Typed>(sock, copy);
-            if copy[0] == Typed::read(given, V6_ADDRESS) && copy[1] == Typed::read(given, V6_ADDRESS + 4) {
+            let copy = words::<M>(sock, copy);
+            if copy[0] == M::read(given, V6_ADDRESS) && copy[1] == M::read(given, V6_ADDRESS + 4) {
                 asked.address = copy;
             }
         }
@@ -85,13 +85,13 @@ pub(crate) unsafe fn v6(given: *const u8, bytes: i32, sock: *const u8, copy: u32
 /// # Safety
 /// As for [`v6`].
 #[inline(always)]
-pub(crate) unsafe fn either(given: *const u8, bytes: i32, sock: *const u8, copy: u32) -> Asked {
+pub(crate) unsafe fn either<M: Memory>(given: *const u8, bytes: i32, sock: *const u8, copy: u32) -> Asked {
     // SAFETY: the caller's promise.
     unsafe {
-        if Typed::read::<u16>(given, FAMILY) == AF_INET6 {
-            v6(given, bytes, sock, copy)
+        if M::read::<u16>(given, FAMILY) == AF_INET6 {
+            v6::<M>(given, bytes, sock, copy)
         } else {
-            v4(given, bytes)
+            v4::<M>(given, bytes)
         }
     }
 }

@@ -21,6 +21,7 @@
 
 mod answers;
 mod asked;
+mod calls;
 mod counter;
 mod hooks;
 mod layout;

@@ -7,6 +7,7 @@ use portwatch_ebpf::abi::{
     SearchKey, SearchTimes,
 };
 
+use crate::calls::Call;
 use crate::notes::{Note, PLACES};
 use crate::stash::Stash;
 
@@ -68,6 +69,10 @@ pub(crate) static SEARCHES: LruHashMap<SearchKey, SearchTimes> = LruHashMap::wit
 /// it. Used by the tracepoints only. The oldest make room.
 #[map]
 pub(crate) static STASHES: LruHashMap<u64, Stash> = LruHashMap::with_max_entries(8192, 0);
+
+/// Thread → the arguments of the function that it is in. Used on preemptible kernels only. The oldest make room.
+#[map]
+pub(crate) static CALLS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(8192, 0);
 
 /// 1 while user space wants to know: nothing is counted or sent before or after.
 ///

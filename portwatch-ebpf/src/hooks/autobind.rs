@@ -6,59 +6,76 @@
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::macros::fexit;
-use aya_ebpf::programs::FExitContext;
+use aya_ebpf::macros::{fexit, kretprobe};
+use aya_ebpf::programs::{FExitContext, RetProbeContext};
 use portwatch_ebpf::abi::{CALL_CONNECT, PLACE_AUTOBIND, PROTOCOL_UDP};
 
-use crate::layout::{Typed, setting};
+use crate::layout::{Memory, Probed, Typed, setting};
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, autobind_is_wanted, report};
 use crate::returned::{errno, failed};
 use crate::sock::{self, Kind};
-use crate::{notes, task, user};
+use crate::{calls, notes, task, user};
 
 /// `inet_autobind(sk)`.
 #[fexit(function = "inet_autobind")]
 pub(crate) fn autobind(ctx: FExitContext) -> i32 {
     if failed(ctx.arg(1)) {
-        report_failure(ctx.as_ptr(), ctx.arg(1));
+        failed_typed(ctx.as_ptr(), ctx.arg(1));
+    }
+    0
+}
+
+/// The same as a program that the kernel does not skip.
+#[kretprobe]
+pub(crate) fn autobind_returns(ctx: RetProbeContext) -> u32 {
+    let result = ctx.ret();
+    if failed(result) {
+        failed_whole(result);
     }
     0
 }
 
 #[inline(never)]
-fn report_failure(context: *mut c_void, result: u64) -> Done {
-    out_of_line(|| {
-        let ctx = FExitContext::new(context);
-        let sock: *const u8 = ctx.arg(0);
-        if !autobind_is_wanted() {
-            return;
-        }
-        // SAFETY: the traced function's argument, which the verifier knows.
-        let Some(Kind { protocol: PROTOCOL_UDP, flags, .. }) = (unsafe { sock::kind::<Typed>(sock) }) else {
-            return;
-        };
-        let call = task::call();
-        let asked = user::asked();
-        // SAFETY: as above.
-        unsafe {
-            report::<Typed>(&Finding {
-                sock,
-                address: asked.address,
-                source: None,
-                search_ns: 0,
-                port_be: asked.port_be,
-                source_port: 0,
-                errno: errno(result),
-                place: PLACE_AUTOBIND,
-                call,
-                protocol: PROTOCOL_UDP,
-                flags: flags | asked.flags,
-            });
-        }
-        // No hook follows on a call that sends.
-        if setting!(duties.all_errors) == 1 && call == CALL_CONNECT {
-            notes::transport_reported(sock);
-        }
-    })
+fn failed_typed(context: *mut c_void, result: u64) -> Done {
+    out_of_line(|| report_failure::<Typed>(FExitContext::new(context).arg(0), result))
+}
+
+#[inline(never)]
+fn failed_whole(result: u64) -> Done {
+    out_of_line(|| report_failure::<Probed>(calls::begun().sock(), result))
+}
+
+/// `sock` must be a socket that `M` reads.
+#[inline(always)]
+fn report_failure<M: Memory>(sock: *const u8, result: u64) {
+    if !autobind_is_wanted() {
+        return;
+    }
+    // SAFETY: the caller's promise.
+    let Some(Kind { protocol: PROTOCOL_UDP, flags, .. }) = (unsafe { sock::kind::<M>(sock) }) else {
+        return;
+    };
+    let call = task::call();
+    let asked = user::asked();
+    // SAFETY: as above.
+    unsafe {
+        report::<M>(&Finding {
+            sock,
+            address: asked.address,
+            source: None,
+            search_ns: 0,
+            port_be: asked.port_be,
+            source_port: 0,
+            errno: errno(result),
+            place: PLACE_AUTOBIND,
+            call,
+            protocol: PROTOCOL_UDP,
+            flags: flags | asked.flags,
+        });
+    }
+    // No hook follows on a call that sends.
+    if setting!(duties.all_errors) == 1 && call == CALL_CONNECT {
+        notes::transport_reported(sock);
+    }
 }

@@ -61,7 +61,7 @@ fn failed_v4(context: *mut c_void, result: u64) -> Done {
         debug!(&ctx, "tcp_v4_connect: errno {} sock {:x}", errno, sock as u64);
         if !notes::search_reported(sock) {
             // SAFETY: as above, for the `struct sockaddr`.
-            report_failure(sock, errno, &unsafe { asked::v4(ctx.arg(1), ctx.arg(2)) }, true);
+            report_failure(sock, errno, &unsafe { asked::v4::<Typed>(ctx.arg(1), ctx.arg(2)) }, true);
         }
         tell_the_socket_layer(sock);
     })
@@ -80,8 +80,9 @@ fn failed_v6(context: *mut c_void, result: u64) -> Done {
         debug!(&ctx, "tcp_v6_connect: errno {} sock {:x}", errno, sock as u64);
         if !notes::search_reported(sock) {
             // SAFETY: the traced function's arguments, which the verifier knows.
-            let asked =
-                unsafe { asked::v6(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6)) };
+            let asked = unsafe {
+                asked::v6::<Typed>(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6))
+            };
             report_failure(sock, errno, &asked, asked.flags != 0);
         }
         tell_the_socket_layer(sock);

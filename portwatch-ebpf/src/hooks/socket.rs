@@ -89,8 +89,9 @@ fn report_failure(context: *mut c_void, result: u64, call: u8, before_transport:
             notes::transport_reported(sock);
         }
         // SAFETY: as above, and for the address.
-        let asked =
-            unsafe { asked::either(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6)) };
+        let asked = unsafe {
+            asked::either::<Typed>(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6))
+        };
         // SAFETY: as above.
         unsafe {
             report::<Typed>(&Finding {

@@ -19,7 +19,7 @@ use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::sock;
 
 /// `inet_bhash2_reset_saddr(sk)`.
-#[kprobe(function = "inet_bhash2_reset_saddr")]
+#[kprobe]
 pub(crate) fn connect_fails(ctx: ProbeContext) -> u32 {
     if let Some(sock) = ctx.arg(0) {
         testify::<Probed>(sock);

@@ -1,8 +1,11 @@
 //! Loads programs and attaches them, as far as the kernel allows.
 
+use std::io;
+
 use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 use aya::{Btf, Ebpf};
 
+use super::multi::Multi;
 use super::plan::{Feature, Kind, Planned};
 use super::refusal::{self, Refusal};
 
@@ -68,13 +71,18 @@ impl Hook {
 }
 
 /// Attaches by the plan: of the ways to see something the first that works. Programs run until `ebpf` is dropped.
-pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, plan: &[Feature]) -> Result<Vec<Hook>, Refused> {
+pub(super) fn attach(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    multi: &mut Multi,
+    plan: &[Feature],
+) -> Result<Vec<Hook>, Refused> {
     let mut hooks = Vec::new();
     let mut decisive = None;
     for feature in plan {
         let mut missing = None;
         for way in &feature.ways {
-            let refusal = try_way(ebpf, btf, way, feature.unseen, &mut hooks);
+            let refusal = try_way(ebpf, btf, multi, way, feature.unseen, &mut hooks);
             if refusal.is_none() {
                 missing = None;
                 break;
@@ -95,6 +103,7 @@ pub(super) fn attach(ebpf: &mut Ebpf, btf: &Btf, plan: &[Feature]) -> Result<Vec
 fn try_way(
     ebpf: &mut Ebpf,
     btf: &Btf,
+    multi: &mut Multi,
     way: &[Planned],
     unseen: Option<&'static str>,
     hooks: &mut Vec<Hook>,
@@ -103,9 +112,14 @@ fn try_way(
     for Planned { function, kind, program, needed } in way {
         let state = match program {
             Err(why) => HookState::Absent(why.clone()),
+            Ok(program) if matches!(kind, Kind::MultiEntry | Kind::MultiExit) => {
+                match try_multi(multi, program, function, *kind) {
+                    Ok(()) => HookState::Attached,
+                    Err(error) => HookState::Refused(refusal::of_multi(function, &error)),
+                }
+            }
             Ok(program) => match try_one(ebpf, btf, program, function) {
                 Ok(()) => HookState::Attached,
-                Err(error) if *kind == Kind::Probe => HookState::Refused(refusal::of_probe(function, &error)),
                 Err(error) => HookState::Refused(refusal::of_program(function, &error)),
             },
         };
@@ -117,6 +131,13 @@ fn try_way(
         hooks.push(hook);
     }
     missing
+}
+
+fn try_multi(multi: &mut Multi, program: &'static str, function: &str, kind: Kind) -> io::Result<()> {
+    if kind == Kind::MultiExit {
+        multi.attach("call_begins", function, false)?;
+    }
+    multi.attach(program, function, kind == Kind::MultiExit)
 }
 
 fn try_one(ebpf: &mut Ebpf, btf: &Btf, program: &str, function: &str) -> Result<(), ProgramError> {
@@ -132,10 +153,6 @@ fn try_one(ebpf: &mut Ebpf, btf: &Btf, program: &str, function: &str) -> Result<
         Program::BtfTracePoint(program) => {
             BtfTracePoint::load(program, function, btf)?;
             program.attach().map(|_| ())
-        }
-        Program::KProbe(program) => {
-            program.load()?;
-            program.attach(function, 0).map(|_| ())
         }
         _ => Err(ProgramError::UnexpectedProgramType),
     }

@@ -36,7 +36,9 @@ pub(super) fn loader<'a>() -> EbpfLoader<'a> {
 pub(super) fn of_plan(types: &Btf, plan: &[Feature]) -> Result<AyaBtf, BtfError> {
     let planned = || {
         let planned = plan.iter().flat_map(|feature| &feature.ways).flatten();
-        planned.filter(|planned| planned.program.is_ok() && planned.kind != Kind::Probe)
+        planned.filter(|planned| {
+            planned.program.is_ok() && !matches!(planned.kind, Kind::MultiEntry | Kind::MultiExit)
+        })
     };
     if planned().any(|planned| planned.kind == Kind::Tracepoint) {
         return AyaBtf::from_sys_fs();

@@ -93,19 +93,13 @@ pub(super) fn of_program(function: &str, error: &ProgramError) -> Refusal {
     }
 }
 
-/// Why there is no kprobe on `function`. Nothing but exactness under a storm depends on it.
-pub(super) fn of_probe(function: &str, error: &ProgramError) -> Refusal {
-    let attempt = format!("probe {function}");
-    let finding = match error {
-        ProgramError::LoadError { io_error, .. } => io_error.to_string(),
-        ProgramError::SyscallError(error) => error.io_error.to_string(),
-        other => chain(other),
-    };
+/// Why there is no `kprobe.multi` on `function`. Nothing but exactness under a storm depends on it.
+pub(super) fn of_multi(function: &str, error: &io::Error) -> Refusal {
     Refusal::new(
-        attempt,
-        finding,
-        "kprobes want CAP_SYS_ADMIN where kernel.perf_event_paranoid is above 2, and no lockdown for confidentiality; \
-         without them `end.possibly_missed` tells how many failures may be in no count",
+        format!("probe {function}"),
+        format!("no kprobe.multi: {error}"),
+        "it wants Linux 5.18, CONFIG_FPROBE, and no lockdown for confidentiality; without it `end.possibly_missed` tells \
+         how many failures may be in no count",
     )
 }
 

@@ -1,10 +1,10 @@
 //! Loads the programs, attaches them, and lets go of them.
 
 use std::fs;
-use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 
 use aya::maps::{MapError, RingBuf};
-use aya::programs::{ProgramFd, ProgramType};
+use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, Pod};
 use aya_log::EbpfLogger;
@@ -12,6 +12,7 @@ use portwatch_ebpf::abi;
 
 use super::attach::{Hook, Refused, attach};
 use super::btf::Btf;
+use super::multi::Multi;
 use super::plan::{self, Kind, Wanted};
 use super::preflight::{preempts, running_kernels_types};
 use super::refusal::{self, Refusal};
@@ -20,11 +21,13 @@ use super::tables::{Counters, Tables};
 use super::{aya_btf, filter, layout};
 use crate::event::{Errnos, Filter};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
+pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
 
 /// Attached programs. Dropping it detaches them; nothing is ever pinned.
 pub struct Tracer {
     ebpf: Ebpf,
+    /// More of them.
+    multi: Multi,
     hooks: Vec<Hook>,
     mode: Mode,
     /// What programs may do here.
@@ -151,6 +154,7 @@ impl Tracer {
             ("CALLERS", wanted.all_errors),
             ("SEARCHES", wanted.search_times),
             ("SEARCH_BEGAN", wanted.search_times),
+            ("CALLS", wanted.witness && mode != Mode::Tracepoints),
             ("STASHES", mode == Mode::Tracepoints),
             ("TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
         ];
@@ -160,9 +164,10 @@ impl Tracer {
         let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
         drop(loader);
         let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::no_btf(&error.to_string()))?;
-        let hooks = attach(&mut ebpf, &btf, &plan)?;
+        let mut multi = Multi::new(&ebpf);
+        let hooks = attach(&mut ebpf, &btf, &mut multi, &plan)?;
         let tables = Tables::take(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
-        Ok(Self { ebpf, hooks, mode, means: settings.0.duties, tables })
+        Ok(Self { ebpf, multi, hooks, mode, means: settings.0.duties, tables })
     }
 
     /// Makes the programs count and send; before, and after [`Self::stop`], they do neither.
@@ -246,10 +251,11 @@ impl Tracer {
     #[must_use]
     pub fn skipped_runs(&self) -> Option<SkippedRuns> {
         let mut runs = SkippedRuns::default();
-        for (name, program) in self.ebpf.programs() {
-            // Most were never loaded.
-            let Ok(fd) = program.fd() else { continue };
-            let count = skipped(fd)?;
+        // Most were never loaded.
+        let loaded =
+            self.ebpf.programs().filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())));
+        for (name, program) in loaded.chain(self.multi.programs()) {
+            let count = skipped(program)?;
             match name {
                 _ if name.starts_with("port_search") => runs.search += count,
                 "state_changed" if self.mode == Mode::Tracepoints => runs.search += count,
@@ -350,8 +356,8 @@ fn probe_reads() -> bool {
 }
 
 /// How often the kernel has skipped this program because it was running on the processor already.
-fn skipped(program: &ProgramFd) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", program.as_fd().as_raw_fd());
+fn skipped(program: BorrowedFd<'_>) -> Option<u64> {
+    let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
     let info = fs::read_to_string(path).ok()?;
     // Before 5.12 there is no such line, and no skipping.
     let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));

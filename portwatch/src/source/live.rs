@@ -330,8 +330,12 @@ fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
             HookState::Absent(why) => format!("absent: {why}"),
             HookState::Refused(Refusal { finding, .. }) => format!("refused: {finding}"),
         };
-        // A function may have a program at either end.
-        let place = if hook.kind == Kind::Entry { " (entry)" } else { "" };
+        // A function may have a program at either end, or have been tried in two ways.
+        let place = match hook.kind {
+            Kind::Entry => " (entry)",
+            Kind::MultiEntry | Kind::MultiExit if !hook.is_attached() => " (kprobe.multi)",
+            _ => "",
+        };
         (format!("{}{place}", hook.function), how)
     });
     Ok(Start {

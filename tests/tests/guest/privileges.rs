@@ -48,12 +48,18 @@ pub(crate) fn assert_enough(capabilities: &'static [Capability]) {
     }
     let hooks = session.lines[0]["hooks"].as_object().unwrap();
     assert_eq!(hooks["__inet_hash_connect"], "fexit", "{hooks:?}");
-    // On preemptible kernels a witness sees what others are skipped for; without kprobes another one stands in.
+    // On preemptible kernels a witness sees what others are skipped for.
     let witness = "inet_bhash2_reset_saddr";
-    assert_eq!(hooks.contains_key(witness), preempts(), "{hooks:?}");
-    if preempts() {
-        assert!(hooks[witness].as_str().unwrap().starts_with("refused: "), "{hooks:?}");
+    if !preempts() {
+        assert!(!hooks.contains_key(witness), "{hooks:?}");
+    } else if is_locked_down() {
+        let refused = hooks[&format!("{witness} (kprobe.multi)")].as_str().unwrap();
+        assert!(refused.starts_with("refused: "), "{hooks:?}");
         assert_eq!(hooks[&format!("{witness} (entry)")], "fentry", "{hooks:?}");
+        assert_eq!(hooks["__inet_bind"], "fexit", "{hooks:?}");
+    } else {
+        assert_eq!(hooks[witness], "kprobe.multi", "{hooks:?}");
+        assert_eq!(hooks["__inet_bind"], "kretprobe.multi", "{hooks:?}");
     }
 }
 
@@ -62,6 +68,11 @@ pub(crate) fn assert_enough(capabilities: &'static [Capability]) {
 fn preempts() -> bool {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     release.split('.').next().unwrap().parse::<u32>().unwrap() >= 7
+}
+
+fn is_locked_down() -> bool {
+    let level = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    level.contains("[confidentiality]")
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use portwatch_tests::netns::{Full, Netns, set};
@@ -135,4 +136,45 @@ fn all_of_sixty_four_threads_are_seen_by_wrappers() {
 #[test]
 fn all_of_sixty_four_threads_are_seen_by_tracepoints() {
     sixty_four_threads("tracepoints");
+}
+
+/// Sixty-four threads of this process make a call ten times each that finds no port in a range of 6,000.
+fn shortages_of_sixty_four_threads(held: fn(u16) -> Socket, errno: Errno, call: fn() -> std::io::Result<()>) {
+    setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    let _netns = Netns::with_ports(40000, 45999).unwrap();
+    let _held: Vec<_> = (40000..46000).map(held).collect();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    std::thread::scope(|scope| {
+        for _ in 0..64 {
+            scope.spawn(|| {
+                for _ in 0..10 {
+                    assert_eq!(call().unwrap_err().raw_os_error(), Some(errno as i32));
+                }
+            });
+        }
+    });
+    let session = watching.end().unwrap();
+    println!("{}", session.end());
+    assert_eq!(session.end()["failures"], 640, "{}", session.end());
+}
+
+fn bound(kind: Type, port: u16) -> std::io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, kind, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], port)).into())?;
+    Ok(socket)
+}
+
+#[test]
+fn all_binds_of_sixty_four_threads_are_seen() {
+    let held = |port| bound(Type::STREAM, port).unwrap();
+    shortages_of_sixty_four_threads(held, Errno::EADDRINUSE, || bound(Type::STREAM, 0).map(drop));
+}
+
+#[test]
+fn all_datagrams_of_sixty_four_threads_are_seen() {
+    let held = |port| bound(Type::DGRAM, port).unwrap();
+    shortages_of_sixty_four_threads(held, Errno::EAGAIN, || {
+        let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
+        socket.send_to(b"x", &SocketAddr::from(([127, 0, 0, 1], 9)).into()).map(drop)
+    });
 }
