@@ -149,8 +149,8 @@ pub struct Caller {
     pub gid: u32,
     /// 1 for a thread of the kernel.
     pub kernel_thread: u32,
-    /// The error that the network gave it, if that was reported; else 0.
-    pub answer: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// One failed call, in detail.
@@ -234,9 +234,23 @@ pub const COUNTER_SUPPRESSED: u32 = 2;
 pub const COUNTER_SEARCH_MADE_UP: u32 = 3;
 /// Index into the map of counters: the connect hook did not run for a failure that the port-search hook reported.
 pub const COUNTER_CONNECT_MADE_UP: u32 = 4;
+/// Index into the map of counters: a connect under way whose caller found no room: if the network answers with an
+/// error, nobody will know who called.
+pub const COUNTER_CALLERS_FULL: u32 = 5;
+/// Index into the map of counters: what a hook further in knew of a failure found no room, and another reported it with
+/// less detail.
+pub const COUNTER_DETAILS_FULL: u32 = 6;
+/// Index into the map of counters: that a failure was reported found no room, so the hook of the socket layer reported
+/// it again.
+pub const COUNTER_REPORTED_FULL: u32 = 7;
+/// Index into the map of counters: a search for a port that was not measured, as its beginning was not seen, or
+/// another thread had its place.
+pub const COUNTER_SEARCH_UNMEASURED: u32 = 8;
 /// Number of counters.
-pub const COUNTERS: u32 = 5;
+pub const COUNTERS: u32 = 9;
 
+/// Rows of searches; what goes beyond is measured together.
+pub const SEARCHES_MAX_KEYS: u32 = 4096;
 /// Keys that the table of counts holds.
 pub const COUNTS_MAX_KEYS: u32 = 16 * 1024;
 /// Bytes of the ring: 8,192 records of 120 bytes with their 8-byte headers, what a storm makes while the reader is
@@ -410,5 +424,5 @@ const _: () = {
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_CONNECT_MADE_UP + 1 == COUNTERS);
+    assert!(COUNTER_SEARCH_UNMEASURED + 1 == COUNTERS);
 };

@@ -219,7 +219,7 @@ pub(crate) fn remembered(sock: *const u8) -> Caller {
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
         kernel_thread: task.is_kernel_thread().into(),
-        answer: 0,
+        reserved: 0,
     }
 }
 

@@ -145,12 +145,14 @@ impl Tracer {
         // Maps that nobody will use take no memory.
         let used = [
             ("CALLERS", wanted.all_errors),
+            ("ANSWERS", wanted.all_errors),
             ("SEARCHES", wanted.search_times),
             ("SEARCH_BEGAN", wanted.search_times),
             ("STASHES", mode == Mode::Tracepoints),
             ("NOTES", mode != Mode::Tracepoints),
             ("CROWDED_NOTES", mode != Mode::Tracepoints),
             ("TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
+            ("CROWDED_TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
         ];
         for (map, _) in used.iter().filter(|(_, used)| !used) {
             loader.map_max_entries(map, 1);

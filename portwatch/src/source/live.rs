@@ -15,10 +15,14 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use super::Source;
 use crate::decode;
 use crate::enrich::Enricher;
-use crate::event::{BootNs, End, Errno, Errnos, Fault, Filter, Item, Row, Stage, Start, Summary, Text};
+use crate::event::{
+    BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Stage, Start, Summary, Text,
+};
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use full_tables::FullTables;
 use ledger::Ledger;
 
+mod full_tables;
 mod ledger;
 
 /// How often losses are looked for.
@@ -53,8 +57,8 @@ pub struct Live {
     counters: Counters,
     shortages_only: bool,
     search_times: bool,
-    table_full_told: bool,
-    /// Whether the kernel may have skipped a port-search hook before the last of `records` was taken; asked when it
+    full_tables: FullTables,
+    /// Whether the kernel may have skipped a port-search hook, or what that knew found no room, before the last of `records` was taken; asked when it
     /// matters, once a batch.
     search_missed: Option<bool>,
     records: VecDeque<Bytes>,
@@ -104,7 +108,7 @@ impl Live {
             counters: Counters::default(),
             shortages_only,
             search_times,
-            table_full_told: false,
+            full_tables: FullTables::default(),
             search_missed: None,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
@@ -161,8 +165,11 @@ impl Live {
         if fault.stage == Stage::OutsidePortSearch && fault.errno == Errno::EADDRNOTAVAIL {
             let watched = self.tracer.sees_port_search(fault.address.is_ipv6());
             // What cannot be read cannot be ruled out.
-            let missed =
-                || self.tracer.skipped_runs().is_none_or(|runs| runs.since(&self.skipped_before).search > 0);
+            let missed = || {
+                let skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before).search);
+                let no_room = self.tracer.tables().counters().ok().map(|counters| counters.details_full);
+                skipped.zip(no_room).is_none_or(|places| places != (0, 0))
+            };
             let missed = *self.search_missed.get_or_insert_with(missed);
             if !watched || missed {
                 fault.stage = Stage::Unknown;
@@ -180,12 +187,7 @@ impl Live {
         self.skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before));
         self.ledger.skipped_runs = self.skipped.map_or(0, |runs| runs.total());
         self.counters = counters;
-        if !self.table_full_told && counters.keys_full > 0 {
-            self.table_full_told = true;
-            log::warn!(
-                "the table of processes and destinations is full: the summary counts new ones as `other`"
-            );
-        }
+        self.full_tables.warn(&counters);
         self.tell_losses(false);
         Ok(())
     }
@@ -233,10 +235,7 @@ impl Live {
         self.ledger.unaccounted = total(&summary).saturating_sub(self.ledger.accounted());
         self.tell_losses(true);
         if self.search_times {
-            let searches = self.tracer.tables().searches().context("read how long searches took")?;
-            let mut searches: Vec<_> =
-                searches.iter().map(|(key, times)| decode::searches(key, times)).collect();
-            searches.sort_by_key(|searches| std::cmp::Reverse((searches.slow, searches.count)));
+            let searches = self.searches().context("read how long searches took")?;
             self.items.push_back(Item::Searches(searches));
         }
         let end = End {
@@ -247,10 +246,24 @@ impl Live {
             lost: self.ledger.lost(),
             skipped_runs: self.skipped.map(|runs| runs.total()),
             possibly_missed: self.possibly_missed(),
+            no_room: NoRoom {
+                callers: self.counters.callers_full,
+                details: self.counters.details_full,
+                repeats: self.counters.reported_full,
+            },
             watched: self.began.elapsed(),
         };
         self.items.extend([Item::Summary(summary), Item::End(end)]);
         Ok(())
+    }
+
+    fn searches(&self) -> Result<Searches> {
+        let tables = self.tracer.tables();
+        let searches = tables.searches()?;
+        let mut rows: Vec<_> = searches.iter().map(|(key, times)| decode::search_row(key, times)).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.times.slow, row.times.count)));
+        let other = decode::search_times(&tables.other_searches()?);
+        Ok(Searches { rows, other, unmeasured: self.counters.search_unmeasured })
     }
 
     fn summary(&mut self) -> Result<Summary> {
