@@ -19,9 +19,11 @@ use crate::event::{
     BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Stage, Start, Summary, Text,
 };
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use doubts::Doubts;
 use full_tables::FullTables;
 use ledger::Ledger;
 
+mod doubts;
 mod full_tables;
 mod ledger;
 
@@ -58,9 +60,9 @@ pub struct Live {
     shortages_only: bool,
     search_times: bool,
     full_tables: FullTables,
-    /// Whether the kernel may have skipped a port-search hook, or what that knew found no room, before the last of `records` was taken; asked when it
-    /// matters, once a batch.
-    search_missed: Option<bool>,
+    doubts: Doubts,
+    /// Whether `doubts` has looked after the last of `records`, or of the counts, was taken.
+    has_looked: bool,
     records: VecDeque<Bytes>,
     items: VecDeque<Item>,
     phase: Phase,
@@ -90,6 +92,7 @@ impl Live {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
         let shortages_only = filter.errnos == Errnos::Shortage;
         let start = start(&tracer, filter)?;
+        let began_at = start.at;
         // Before they count, so that the bound of what is missing is not too low.
         let skipped_before = tracer.skipped_runs().unwrap_or_default();
         tracer.start().context("start the programs")?;
@@ -109,7 +112,8 @@ impl Live {
             shortages_only,
             search_times,
             full_tables: FullTables::default(),
-            search_missed: None,
+            doubts: Doubts::new(began_at),
+            has_looked: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
             phase: Phase::Watching,
@@ -128,14 +132,8 @@ impl Live {
 
     /// Keeps records for [`Self::take_record`].
     fn keep(&mut self, records: Vec<Bytes>) {
-        self.forget_that_none_was_missed();
+        self.has_looked = false;
         self.records.extend(records);
-    }
-
-    /// Asked after facts were taken, the kernel's count of skipped runs covers all that happened before them; an
-    /// earlier answer does not, unless it was yes.
-    fn forget_that_none_was_missed(&mut self) {
-        self.search_missed = self.search_missed.filter(|missed| *missed);
     }
 
     /// The next record's failure, if it is one and wanted.
@@ -149,7 +147,7 @@ impl Live {
                 self.ledger.malformed += 1;
                 continue;
             };
-            failure.fault = self.doubted(failure.fault);
+            failure.fault = self.doubted(failure.fault, failure.at, failure.at);
             self.enricher.enrich(&mut failure.process);
             self.ledger.delivered += 1;
             if self.until.count == Some(self.ledger.delivered) {
@@ -160,31 +158,41 @@ impl Live {
         Ok(None)
     }
 
-    /// "The port search did not fail" holds only if its hook would have told.
-    fn doubted(&mut self, mut fault: Fault) -> Fault {
+    /// "The port search did not fail" holds only if its hook would have told, of each failure between `first` and
+    /// `last`.
+    fn doubted(&mut self, mut fault: Fault, first: BootNs, last: BootNs) -> Fault {
         if fault.stage == Stage::OutsidePortSearch && fault.errno == Errno::EADDRNOTAVAIL {
+            if !self.has_looked {
+                self.has_looked = true;
+                self.look_for_doubts();
+            }
             let watched = self.tracer.sees_port_search(fault.address.is_ipv6());
-            // What cannot be read cannot be ruled out.
-            let missed = || {
-                let skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before).search);
-                let no_room = self.tracer.tables().counters().ok().map(|counters| counters.details_full);
-                skipped.zip(no_room).is_none_or(|places| places != (0, 0))
-            };
-            let missed = *self.search_missed.get_or_insert_with(missed);
-            if !watched || missed {
+            if !watched || self.doubts.concern(first, last) {
                 fault.stage = Stage::Unknown;
             }
         }
         fault
     }
 
+    /// How often the hook on the port search has not told so far: its runs that were skipped, and what found no room.
+    fn look_for_doubts(&mut self) {
+        let began = now();
+        let skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before).search);
+        let no_room = self.tracer.tables().counters().ok().map(|counters| counters.details_full);
+        let untold = skipped.zip(no_room).map(|(skipped, no_room)| skipped + no_room);
+        self.doubts.look(began, untold, now());
+    }
+
     /// Losses since the last look.
     fn look_for_losses(&mut self) -> Result<()> {
+        let began = now();
         let counters = self.tracer.tables().counters().context("read the counters of lost detail")?;
         self.ledger.ring_full = counters.ring_full;
         self.ledger.suppressed = counters.suppressed;
         self.ledger.queue_full = self.queue.refused();
         self.skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before));
+        let untold = self.skipped.map(|runs| runs.search + counters.details_full);
+        self.doubts.look(began, untold, now());
         self.ledger.skipped_runs = self.skipped.map_or(0, |runs| runs.total());
         self.counters = counters;
         self.full_tables.warn(&counters);
@@ -270,14 +278,14 @@ impl Live {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
         let mut other = tables.counters().context("read the counter of refused keys")?.keys_full;
-        self.forget_that_none_was_missed();
+        self.has_looked = false;
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {
             let Ok(mut row) = decode::row(&key, &value) else {
                 other += value.count;
                 continue;
             };
-            row.fault = self.doubted(row.fault);
+            row.fault = self.doubted(row.fault, row.first, row.last);
             self.enricher.recall(&mut row.process);
             rows.push(row);
         }
