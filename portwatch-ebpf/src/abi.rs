@@ -278,8 +278,6 @@ pub struct Settings {
 pub struct Layout {
     /// `sock_common.skc_family`, u16.
     pub sock_family: u32,
-    /// `sock_common.skc_state`, u8.
-    pub sock_state: u32,
     /// `sock.sk_protocol`, u16.
     pub sock_protocol: u32,
     /// `sock_common.skc_daddr`, 4 bytes on the wire.
@@ -354,8 +352,6 @@ pub struct Layout {
     pub table_size: u32,
     /// `file.private_data`, pointer; of a socket's file to its `struct socket`.
     pub file_private: u32,
-    /// Zero.
-    pub reserved: u32,
 }
 
 /// [`Duties::task_by`]: members of tasks are read through the BTF pointer of `bpf_get_current_task_btf` (5.11).
@@ -419,7 +415,7 @@ const _: () = {
     assert!(size_of::<FailureRecord>() == 3 * 8 + 40 + 16 + 16 + 12 + 5 * 2 + 2);
     assert!(offset_of!(FailureRecord, reserved) + 2 == size_of::<FailureRecord>());
     assert!(size_of::<SearchKey>() == 2 * 16 + 4 + 2 + 2);
-    assert!(size_of::<Layout>() == 40 * 4);
+    assert!(size_of::<Layout>() == 38 * 4);
     assert!(size_of::<Duties>() == 8 * 4);
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
