@@ -39,7 +39,8 @@ fn report_failure(context: *mut c_void, result: u64) -> Done {
             return;
         };
         let call = task::call();
-        let asked = user::asked();
+        // SAFETY: as above.
+        let asked = unsafe { user::asked().or_nowhere::<Typed>(sock) };
         // SAFETY: as above.
         unsafe {
             report::<Typed>(&Finding {
