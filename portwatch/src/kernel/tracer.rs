@@ -57,8 +57,9 @@ impl Mode {
         match self {
             Self::Functions | Self::Wrappers => None,
             Self::Tracepoints => Some(
-                "by tracepoints: every system call of the host costs some 120 instructions more; not seen is what io_uring and \
-                 32-bit programs do, but for connects that find the range exhausted, nor how long searches take",
+                "by tracepoints: every system call of the host costs some 120 instructions more; not seen is what io_uring, \
+                 32-bit programs and the kernel itself do, but for connects that find the range exhausted, nor how \
+                 long searches take",
             ),
         }
     }
