@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd as _;
 use nix::errno::Errno;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
-use serde_json::Value;
-use socket2::{Domain, Protocol, Socket, Type};
+use serde_json::{Value, json};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// `IP_LOCAL_PORT_RANGE`, include/uapi/linux/in.h.
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -151,34 +151,71 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
     }
 }
 
+/// `socket`, which shall use ports of this range only; none, with the reason printed, where the kernel has no such
+/// option.
+fn narrowed(socket: Socket, low: u16, high: u16) -> Option<Socket> {
+    let range = u32::from(high) << 16 | u32::from(low);
+    // SAFETY: four bytes are what the option takes.
+    let result = unsafe {
+        let value = (&raw const range).cast();
+        nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4)
+    };
+    if result != 0 {
+        println!("skipped: this kernel has no IP_LOCAL_PORT_RANGE");
+    }
+    (result == 0).then_some(socket)
+}
+
+/// One failure, of a socket with a range of its own within that of the namespace.
+fn assert_own_range(session: &Session, cause: &str) {
+    assert_told(session, 1, &[("/cause", cause.into())]);
+    let failure = session.failures().next().unwrap();
+    let [own, namespace] =
+        [(40050, 40051), (40000, 40099)].map(|(low, high)| json!({ "low": low, "high": high }));
+    assert_eq!((&failure["socket_port_range"], &failure["port_range"]), (&own, &namespace), "{failure}");
+}
+
 #[test]
 fn a_sockets_own_range_is_shown() {
     let _netns = Netns::with_ports(40000, 40099).unwrap();
     let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
-    let narrow = || {
-        let socket = tcp(Domain::IPV4);
-        let range: u32 = 40051 << 16 | 40050;
-        // SAFETY: four bytes are what the option takes.
-        let result = unsafe {
-            let value = (&raw const range).cast();
-            nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4)
-        };
-        Errno::result(result).map(|_| socket)
-    };
-    let Ok(first) = narrow() else {
-        println!("skipped: this kernel has no IP_LOCAL_PORT_RANGE");
-        return;
-    };
+    let narrow = || narrowed(tcp(Domain::IPV4), 40050, 40051);
+    let Some(first) = narrow() else { return };
     let held = [first, narrow().unwrap()];
     let destination = listener.local_addr().unwrap().into();
     held.iter().for_each(|socket| socket.connect(&destination).unwrap());
-    let session = watched(&[], || {
-        assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
-    });
-    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
-    let failure = session.failures().next().unwrap();
-    assert_eq!(failure["socket_port_range"], serde_json::json!({ "low": 40050, "high": 40051 }), "{failure}");
-    assert_eq!(failure["port_range"], serde_json::json!({ "low": 40000, "high": 40099 }), "{failure}");
+    for mode in MODES {
+        let session = watched(&["--mode", mode], || {
+            assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
+        });
+        assert_own_range(&session, "range_exhausted");
+    }
+}
+
+#[test]
+fn a_udp_sockets_own_range_is_shown() {
+    type Call = fn(&Socket, &SockAddr, &SockAddr) -> std::io::Result<()>;
+    let calls: [(&str, Call, Errno); 3] = [
+        ("udp_range_exhausted", |socket, _, to| socket.connect(to), Errno::EAGAIN),
+        ("udp_range_exhausted", |socket, _, to| socket.send_to(b"x", to).map(drop), Errno::EAGAIN),
+        ("bind_range_exhausted", |socket, any, _| socket.bind(any), Errno::EADDRINUSE),
+    ];
+    for (any, to) in [("0.0.0.0:0", "127.0.0.1:53"), ("[::]:0", "[::1]:53")] {
+        let _netns = Netns::with_ports(40000, 40099).unwrap();
+        let [any, to] = [any, to].map(address);
+        let narrow = || narrowed(udp(Domain::for_address(any)), 40050, 40051);
+        let Some(first) = narrow() else { return };
+        let held = [first, narrow().unwrap()];
+        held.iter().for_each(|socket| socket.bind(&any.into()).unwrap());
+        for (mode, (cause, call, refused)) in
+            MODES.into_iter().flat_map(|mode| calls.map(|call| (mode, call)))
+        {
+            let session = watched(&["--mode", mode], || {
+                assert_eq!(errno(call(&narrow().unwrap(), &any.into(), &to.into())), Some(refused), "{mode}");
+            });
+            assert_own_range(&session, cause);
+        }
+    }
 }
 
 #[test]
@@ -263,7 +300,7 @@ fn a_connect_through_io_uring_is_seen() {
             return;
         }
     };
-    let destination: socket2::SockAddr = full.destination.into();
+    let destination: SockAddr = full.destination.into();
     for mode in MODES {
         let socket = tcp(Domain::IPV4);
         let session = watched(&["--mode", mode], || {
