@@ -149,8 +149,8 @@ pub struct Caller {
     pub gid: u32,
     /// 1 for a thread of the kernel.
     pub kernel_thread: u32,
-    /// The error that the network gave it, if that was reported; else 0.
-    pub answer: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// One failed call, in detail.
@@ -237,9 +237,25 @@ pub const COUNTER_CONNECT_MADE_UP: u32 = 4;
 /// Index into the map of counters: a failure that the port-search hook did not run for, and whose witness cannot tell
 /// whether it was one of the search.
 pub const COUNTER_UNPROVEN: u32 = 5;
+/// Index into the map of counters: a call whose arguments found no room: if it fails, nobody will know.
+pub const COUNTER_CALLS_FULL: u32 = 6;
+/// Index into the map of counters: a connect under way whose caller found no room: if the network answers with an
+/// error, nobody will know who called.
+pub const COUNTER_CALLERS_FULL: u32 = 7;
+/// Index into the map of counters: what a hook further in knew of a failure found no room, and another reported it with
+/// less detail.
+pub const COUNTER_DETAILS_FULL: u32 = 8;
+/// Index into the map of counters: that a failure was reported found no room, so the hook of the socket layer reported
+/// it again.
+pub const COUNTER_REPORTED_FULL: u32 = 9;
+/// Index into the map of counters: a search for a port that was not measured, as its beginning was not seen, or
+/// another thread had its place.
+pub const COUNTER_SEARCH_UNMEASURED: u32 = 10;
 /// Number of counters.
-pub const COUNTERS: u32 = 6;
+pub const COUNTERS: u32 = 11;
 
+/// Rows of searches; what goes beyond is measured together.
+pub const SEARCHES_MAX_KEYS: u32 = 4096;
 /// Keys that the table of counts holds.
 pub const COUNTS_MAX_KEYS: u32 = 16 * 1024;
 /// Bytes of the ring: 8,192 records of 120 bytes with their 8-byte headers, what a storm makes while the reader is
@@ -267,8 +283,6 @@ pub struct Settings {
 pub struct Layout {
     /// `sock_common.skc_family`, u16.
     pub sock_family: u32,
-    /// `sock_common.skc_state`, u8.
-    pub sock_state: u32,
     /// `sock.sk_protocol`, u16.
     pub sock_protocol: u32,
     /// `sock_common.skc_daddr`, 4 bytes on the wire.
@@ -345,6 +359,8 @@ pub struct Layout {
     pub table_size: u32,
     /// `file.private_data`, pointer; of a socket's file to its `struct socket`.
     pub file_private: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// [`Duties::task_by`]: members of tasks are read through the BTF pointer of `bpf_get_current_task_btf` (5.11).
@@ -413,5 +429,5 @@ const _: () = {
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_UNPROVEN + 1 == COUNTERS);
+    assert!(COUNTER_SEARCH_UNMEASURED + 1 == COUNTERS);
 };

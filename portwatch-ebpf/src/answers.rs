@@ -1,11 +1,57 @@
 //! Who waits for the network's answer, and which answers were told.
 //!
 //! In: a socket that connects. Out: its caller; whether an error that a call returns is an answer that was reported when
-//! it came. The only user of [`CALLERS`] besides the hook that sees answers come.
+//! it came. The only writer of [`CALLERS`] and [`ANSWERS`].
 
-use crate::layout::{Memory, setting};
-use crate::maps::CALLERS;
+use portwatch_ebpf::abi::COUNTER_CALLERS_FULL;
+
+use crate::counter::count;
+use crate::layout::{Memory, Typed, setting};
+use crate::maps::{ANSWERS, CALLERS};
 use crate::sock::cookie;
+use crate::task;
+
+/// An answer of the network that was reported.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Answer {
+    /// The socket's cookie; 0 where it has none. Another socket may come to have the same address.
+    cookie: u64,
+    /// Positive error number.
+    errno: u64,
+}
+
+/// The current task connects `sock`, and the network has yet to answer.
+///
+/// # Safety
+/// Here and below: `sock` must be a socket that the verifier knows.
+#[inline(always)]
+pub(crate) unsafe fn expected(sock: *const u8) {
+    if CALLERS.insert(sock as u64, task::remembered(sock), 0).is_err() {
+        count(COUNTER_CALLERS_FULL);
+    }
+    // Without cookies an earlier socket at this address would be taken for this one.
+    if setting!(duties.cookies) != 1 {
+        let _ = ANSWERS.remove(sock as u64);
+    }
+}
+
+/// The answer is being reported.
+///
+/// # Safety
+/// As above.
+#[inline(always)]
+pub(crate) unsafe fn told(sock: *const u8, errno: u32) {
+    // SAFETY: the caller's promise.
+    let answer = Answer { cookie: unsafe { cookie::<Typed>(sock) }, errno: errno.into() };
+    let _ = ANSWERS.insert(sock as u64, answer, 0);
+}
+
+/// Nobody waits for an answer to `sock` any more.
+#[inline(always)]
+pub(crate) fn no_longer_expected(sock: *const u8) {
+    let _ = CALLERS.remove(sock as u64);
+}
 
 /// Whether the network gave this answer to this socket, and it was reported when it came.
 #[inline(always)]
@@ -16,12 +62,12 @@ pub(crate) fn is_answer<M: Memory>(sock: *const u8, errno: u16) -> bool {
     // SAFETY: the socket is one that `M` reads.
     let cookie = unsafe { cookie::<M>(sock) };
     // SAFETY: a copy of what one wrote who did so before this call returned.
-    let caller = unsafe { CALLERS.get(sock as u64) };
-    let answered = caller.is_some_and(|caller| {
-        caller.answer == errno.into() && (caller.cookie == 0 || caller.cookie == cookie)
+    let answer = unsafe { ANSWERS.get(sock as u64) };
+    let is_told = answer.is_some_and(|answer| {
+        answer.errno == errno.into() && (answer.cookie == 0 || answer.cookie == cookie)
     });
-    if answered {
-        let _ = CALLERS.remove(sock as u64);
+    if is_told {
+        let _ = ANSWERS.remove(sock as u64);
     }
-    answered
+    is_told
 }

@@ -10,7 +10,7 @@
 use portwatch_ebpf::abi::{Address, FLAG_V4_MAPPED};
 
 use crate::layout::{Memory, Probed, is_v4_mapped, setting, v4_mapped, words};
-use crate::sock::{AF_INET, AF_INET6, AF_UNSPEC};
+use crate::sock::{self, AF_INET, AF_INET6, AF_UNSPEC};
 
 const FAMILY: u32 = 0;
 const PORT: u32 = 2;
@@ -32,6 +32,21 @@ pub(crate) struct Asked {
     pub(crate) flags: u8,
     /// Whether the caller gave an address that could be read.
     pub(crate) known: bool,
+}
+
+impl Asked {
+    /// The same, or nowhere in the family of `sock` where nothing could be read.
+    ///
+    /// # Safety
+    /// `sock` must be a socket that `M` reads.
+    #[inline(always)]
+    pub(crate) unsafe fn or_nowhere<M: Memory>(mut self, sock: *const u8) -> Self {
+        // SAFETY: the caller's promise.
+        if !self.known && unsafe { sock::family::<M>(sock) } == AF_INET {
+            self.address = v4_mapped(0);
+        }
+        self
+    }
 }
 
 /// An `AF_INET` address.

@@ -3,7 +3,9 @@
 //! In: the beginning of a function. Out: its arguments, at its return. The only user of [`CALLS`].
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use portwatch_ebpf::abi::COUNTER_CALLS_FULL;
 
+use crate::counter::count;
 use crate::maps::CALLS;
 
 /// Arguments of `__inet_bind`, `__inet6_bind` or `inet_autobind`, which is never inside of another.
@@ -35,13 +37,17 @@ impl Call {
 /// The current thread begins a call.
 #[inline(always)]
 pub(crate) fn begin([sock, given, bytes]: [u64; 3]) {
-    // The map has room for as many threads as can be inside at once.
-    let _ = CALLS.insert(bpf_get_current_pid_tgid(), Call { sock, given, bytes }, 0);
+    if CALLS.insert(bpf_get_current_pid_tgid(), Call { sock, given, bytes }, 0).is_err() {
+        count(COUNTER_CALLS_FULL);
+    }
 }
 
-/// What the current thread is in; zeroes if that is not known.
+/// It returns from what it began; zeroes if that is not known.
 #[inline(always)]
-pub(crate) fn begun() -> Call {
+pub(crate) fn end() -> Call {
+    let thread = bpf_get_current_pid_tgid();
     // SAFETY: only this thread writes its entry, and it is here.
-    unsafe { CALLS.get(bpf_get_current_pid_tgid()) }.copied().unwrap_or_default()
+    let call = unsafe { CALLS.get(thread) }.copied().unwrap_or_default();
+    let _ = CALLS.remove(thread);
+    call
 }

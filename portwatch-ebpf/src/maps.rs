@@ -4,11 +4,13 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
     Budget, COUNTERS as COUNTER_PLACES, COUNTS_MAX_KEYS, Caller, FailureCount, FailureKey, RING_BYTES,
-    SearchKey, SearchTimes,
+    SEARCHES_MAX_KEYS, SearchKey, SearchTimes,
 };
 
+use crate::answers::Answer;
 use crate::calls::Call;
 use crate::notes::{Note, PLACES};
+use crate::search_time::Begun;
 use crate::stash::Stash;
 
 /// Failures in detail. Only [`crate::report`] writes it.
@@ -41,38 +43,56 @@ pub(crate) static WOKEN: Array<u64> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static NOTES: Array<Note> = Array::with_max_entries(PLACES, 0);
 
-/// The same for threads whose place another one has taken: as many as fail at one instant. The oldest make room.
+/// The same for threads whose place another one has taken: as many as fail at one instant. What finds no room is
+/// counted, and reported by the connect hook.
+///
+/// Here and below no entry makes room for another (but in [`ANSWERS`]): a table that forgets does so unseen, and on many
+/// processors long before it is full, as each keeps up to 128 free places for itself (kernel/bpf/bpf_lru_list.c).
 #[map]
-pub(crate) static CROWDED_NOTES: LruHashMap<u32, Note> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static CROWDED_NOTES: HashMap<u32, Note> = HashMap::with_max_entries(1024, 0);
 
 /// Thread → the socket whose failure a hook of the transport has seen to, and that of the socket layer has not met yet.
-/// Used with `--errno` only; as above.
+/// Used with `--errno` only; as [`NOTES`].
 #[map]
-pub(crate) static TRANSPORTED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4096, 0);
+pub(crate) static TRANSPORTED: Array<Note> = Array::with_max_entries(PLACES, 0);
+
+/// The same for threads whose place another one has taken. What finds no room is counted, and reported twice.
+#[map]
+pub(crate) static CROWDED_TRANSPORTED: HashMap<u32, u64> = HashMap::with_max_entries(1024, 0);
 
 /// Socket → who connects it, while the network has not answered. Used with `--errno` only.
 ///
-/// The oldest make room: an answer that comes after that is reported with an unknown caller.
+/// What finds no room is counted; its answer is reported with an unknown caller.
 #[map]
-pub(crate) static CALLERS: LruHashMap<u64, Caller> = LruHashMap::with_max_entries(16 * 1024, 0);
+pub(crate) static CALLERS: HashMap<u64, Caller> = HashMap::with_max_entries(16 * 1024, 0);
 
-/// Thread → when its search for a port began, boot-clock nanoseconds. Used with `--search-time` only.
+/// Socket → the answer that was reported of it, for the call that may yet return it. Used with `--errno` only.
+///
+/// Nobody tells when a call is never made, so the oldest make room. What that costs can be seen: the answer is reported
+/// again as an error of the socket layer, which has none of its kind.
 #[map]
-pub(crate) static SEARCH_BEGAN: LruHashMap<u64, u64> = LruHashMap::with_max_entries(8192, 0);
+pub(crate) static ANSWERS: LruHashMap<u64, Answer> = LruHashMap::with_max_entries(16 * 1024, 0);
 
-/// How long searches took. Used with `--search-time` only; the destinations that were not searched for longest make
-/// room.
+/// Thread → when its search for a port began. Used with `--search-time` only; places as those of [`NOTES`].
 #[map]
-pub(crate) static SEARCHES: LruHashMap<SearchKey, SearchTimes> = LruHashMap::with_max_entries(4096, 0);
+pub(crate) static SEARCH_BEGAN: Array<Begun> = Array::with_max_entries(PLACES, 0);
+
+/// How long searches took. Used with `--search-time` only.
+#[map]
+pub(crate) static SEARCHES: HashMap<SearchKey, SearchTimes> = HashMap::with_max_entries(SEARCHES_MAX_KEYS, 0);
+
+/// How long those took, all together, that found no room in [`SEARCHES`].
+#[map]
+pub(crate) static OTHER_SEARCHES: Array<SearchTimes> = Array::with_max_entries(1, 0);
 
 /// Thread → the socket that it failed to connect, and that had been connected before, as it was before the kernel cleared
-/// it. Used by the tracepoints only. The oldest make room.
+/// it. Used by the tracepoints only. What finds no room is counted, and reported with less detail.
 #[map]
-pub(crate) static STASHES: LruHashMap<u64, Stash> = LruHashMap::with_max_entries(8192, 0);
+pub(crate) static STASHES: HashMap<u64, Stash> = HashMap::with_max_entries(8192, 0);
 
-/// Thread → the arguments of the function that it is in. Used on preemptible kernels only. The oldest make room.
+/// Thread → the arguments of the function that it is in. Used on preemptible kernels only. What finds no room is counted.
 #[map]
-pub(crate) static CALLS: LruHashMap<u64, Call> = LruHashMap::with_max_entries(8192, 0);
+pub(crate) static CALLS: HashMap<u64, Call> = HashMap::with_max_entries(8192, 0);
 
 /// 1 while user space wants to know: nothing is counted or sent before or after.
 ///

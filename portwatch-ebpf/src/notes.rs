@@ -1,17 +1,17 @@
 //! What the hooks that one call passes tell each other, so that they report it once.
 //!
 //! In: a socket, on the thread that calls. Out: whether a hook further in has seen to it. The only user of [`NOTES`],
-//! [`CROWDED_NOTES`] and [`TRANSPORTED`].
+//! [`TRANSPORTED`], and their crowded ones.
 //!
 //! Where a note is kept depends on the thread's id alone, so that writing and reading it cost next to nothing. Threads
 //! whose ids differ by a multiple of [`PLACES`] share a place: whoever finds another's unread note there leaves its own
 //! elsewhere.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use portwatch_ebpf::abi::COUNTER_CONNECT_MADE_UP;
+use portwatch_ebpf::abi::{COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL, COUNTER_REPORTED_FULL};
 
 use crate::counter::count;
-use crate::maps::{CROWDED_NOTES, NOTES, TRANSPORTED};
+use crate::maps::{CROWDED_NOTES, CROWDED_TRANSPORTED, NOTES, TRANSPORTED};
 
 /// Places for notes; a power of two. Ids of threads go further where `kernel.pid_max` was raised, as systemd does.
 pub(crate) const PLACES: u32 = 32 * 1024;
@@ -61,7 +61,11 @@ fn leave(note: Note) -> bool {
     unsafe {
         if (*place).sock != 0 {
             if (*place).tid != note.tid {
-                return CROWDED_NOTES.insert(note.tid, note, 0).is_ok();
+                let noted = CROWDED_NOTES.insert(note.tid, note, 0).is_ok();
+                if !noted {
+                    count(COUNTER_DETAILS_FULL);
+                }
+                return noted;
             }
             // The connect hook did not run after this thread's last failure.
             count(COUNTER_CONNECT_MADE_UP);
@@ -126,20 +130,49 @@ pub(crate) fn search_reported(sock: *const u8) -> bool {
 /// A hook of the transport has seen to the failure of `sock`.
 #[inline(always)]
 pub(crate) fn transport_reported(sock: *const u8) {
-    // Without memory the hook of the socket layer reports the failure again: rather twice than never.
-    let _ = TRANSPORTED.insert(tid(), sock as u64, 0);
+    let tid = tid();
+    let Some(place) = TRANSPORTED.get_ptr_mut(tid % PLACES) else { return };
+    // SAFETY: as above.
+    unsafe {
+        if (*place).sock == 0 || (*place).tid == tid {
+            *place = Note { sock: sock as u64, tid, seen: 0 };
+            return;
+        }
+    }
+    if CROWDED_TRANSPORTED.insert(tid, sock as u64, 0).is_err() {
+        // The hook of the socket layer reports the failure again: rather twice than never.
+        count(COUNTER_REPORTED_FULL);
+    }
 }
 
 /// Whether a hook of the transport has seen to the failure of `sock` in this very call; null for that of any socket,
 /// as one of MPTCP has others below it.
 #[inline(always)]
 pub(crate) fn was_transported(sock: *const u8) -> bool {
-    // SAFETY: only this thread writes its entry, and it is here.
-    unsafe { TRANSPORTED.get(tid()) }.is_some_and(|found| sock.is_null() || *found == sock as u64)
+    let tid = tid();
+    let Some(place) = TRANSPORTED.get_ptr(tid % PLACES) else { return false };
+    // SAFETY: as above.
+    let Note { tid: whose, sock: noted, .. } = unsafe { *place };
+    let found = if noted != 0 && whose == tid {
+        noted
+    } else {
+        // SAFETY: only this thread writes its entry, and it is here.
+        unsafe { CROWDED_TRANSPORTED.get(tid) }.copied().unwrap_or(0)
+    };
+    found != 0 && (sock.is_null() || found == sock as u64)
 }
 
 /// The outermost hook of this call has been passed.
 #[inline(always)]
 pub(crate) fn forget_transported() {
-    let _ = TRANSPORTED.remove(tid());
+    let tid = tid();
+    let Some(place) = TRANSPORTED.get_ptr_mut(tid % PLACES) else { return };
+    // SAFETY: as above.
+    unsafe {
+        if (*place).tid == tid {
+            (*place).sock = 0;
+            return;
+        }
+    }
+    let _ = CROWDED_TRANSPORTED.remove(tid);
 }

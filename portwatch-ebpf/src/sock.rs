@@ -8,7 +8,7 @@ use portwatch_ebpf::abi::{
     PROTOCOL_UDP,
 };
 
-use crate::layout::{Memory, is_v4_mapped, setting, v4_mapped, words};
+use crate::layout::{Memory, Probed, is_v4_mapped, setting, v4_mapped, words};
 
 /// `AF_UNSPEC`, include/linux/socket.h.
 pub(crate) const AF_UNSPEC: u16 = 0;
@@ -185,7 +185,9 @@ pub(crate) unsafe fn address_is_locked<M: Memory>(sock: *const u8) -> bool {
     (locks >> setting!(layout.sock_locks_shift)) & ADDRESS_LOCKED != 0
 }
 
-/// Lowest and highest port that the socket itself allows; zeroes where it sets none.
+/// Lowest and highest port that the socket itself allows; zeroes where it sets none, or where it cannot be read: no
+/// pointer to a socket of UDP or of MPTCP itself reaches as far for the verifier, so these take
+/// `bpf_probe_read_kernel`.
 ///
 /// # Safety
 /// As above.
@@ -195,8 +197,18 @@ pub(crate) unsafe fn own_range<M: Memory>(sock: *const u8) -> (u16, u16) {
     if member == 0 {
         return (0, 0);
     }
-    // SAFETY: the caller's promise. Two members on 6.1, two halves of one since 6.8.
-    unsafe { (tcp_member::<M, u16>(sock, member), tcp_member::<M, u16>(sock, member + 2)) }
+    // SAFETY: the caller's promise; every socket of these protocols begins with a `struct inet_sock`. Two members on 6.1,
+    // two halves of one since 6.8.
+    unsafe {
+        if M::read::<u16>(sock, setting!(layout.sock_protocol)) == IPPROTO_TCP {
+            (tcp_member::<M, u16>(sock, member), tcp_member::<M, u16>(sock, member + 2))
+        } else if setting!(duties.probe_reads) == 1 {
+            let range: u32 = Probed::read(sock, member);
+            (range as u16, (range >> 16) as u16)
+        } else {
+            (0, 0)
+        }
+    }
 }
 
 /// Lowest and highest port of the namespace's `ip_local_port_range`, at this moment.

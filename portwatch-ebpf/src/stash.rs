@@ -4,8 +4,9 @@
 //! The only user of [`STASHES`].
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use portwatch_ebpf::abi::Address;
+use portwatch_ebpf::abi::{Address, COUNTER_DETAILS_FULL};
 
+use crate::counter::count;
 use crate::layout::Typed;
 use crate::maps::STASHES;
 use crate::sock;
@@ -14,7 +15,7 @@ use crate::sock;
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct Stash {
-    /// The `struct sock`, as a number; 0 once it was taken.
+    /// The `struct sock`, as a number; 0 for none.
     pub(crate) sock: u64,
     /// Where it wanted to go.
     pub(crate) address: Address,
@@ -46,27 +47,26 @@ pub(crate) unsafe fn keep(sock: *const u8) {
             flags: flags.into(),
         }
     };
-    // Without memory the failure is reported with less detail.
-    let _ = STASHES.insert(bpf_get_current_pid_tgid(), stash, 0);
+    if STASHES.insert(bpf_get_current_pid_tgid(), stash, 0).is_err() {
+        count(COUNTER_DETAILS_FULL);
+    }
 }
 
 /// Whether the current thread has kept anything that was not taken.
 #[inline(always)]
 pub(crate) fn is_kept() -> bool {
     // SAFETY: only this thread reads or writes its entry, and it is here.
-    unsafe { STASHES.get(bpf_get_current_pid_tgid()) }.is_some_and(|stash| stash.sock != 0)
+    unsafe { STASHES.get(bpf_get_current_pid_tgid()) }.is_some()
 }
 
 /// What the current thread kept of `sock`, or of any socket where that is null; zeroes, also for the socket, if it kept
 /// nothing. Not an `Option`: older verifiers refuse to see it copied before it is known what is in it.
 #[inline(always)]
 pub(crate) fn take(sock: *const u8) -> Stash {
-    let Some(stash) = STASHES.get_ptr_mut(bpf_get_current_pid_tgid()) else { return Stash::default() };
+    let thread = bpf_get_current_pid_tgid();
+    let Some(stash) = STASHES.get_ptr(thread) else { return Stash::default() };
     // SAFETY: only this thread reads or writes its entry, and it is here.
-    let kept = unsafe {
-        let kept = *stash;
-        (*stash).sock = 0;
-        kept
-    };
+    let kept = unsafe { *stash };
+    let _ = STASHES.remove(thread);
     if sock.is_null() || kept.sock == sock as u64 { kept } else { Stash::default() }
 }

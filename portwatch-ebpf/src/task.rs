@@ -10,9 +10,7 @@ use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_task_pt_regs,
 };
 use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
-use portwatch_ebpf::abi::{
-    CALL_BIND, CALL_CONNECT, CALL_SENDTO, COMM_LEN, Caller, Comm, TASK_BY_PROBE, TASK_BY_TYPE,
-};
+use portwatch_ebpf::abi::{CALL_CONNECT, CALL_SENDTO, COMM_LEN, Caller, Comm, TASK_BY_PROBE, TASK_BY_TYPE};
 
 use crate::layout::{Memory, Probed, Typed, setting, words};
 use crate::sock::cookie;
@@ -157,11 +155,10 @@ pub(crate) const WRITEV: u64 = 20;
 /// As above.
 pub(crate) const SENDMMSG: u64 = 307;
 
-/// Which call the current task is in, one of the `CALL_` constants.
+/// Which call that uses a socket without a port the current task is in: [`CALL_CONNECT`] or [`CALL_SENDTO`].
 #[inline(always)]
 pub(crate) fn call() -> u8 {
     match syscall() {
-        BIND => CALL_BIND,
         // Those, sendfile and splice.
         WRITE | WRITEV | SENDTO | SENDMSG | SENDMMSG | 40 | 275 => CALL_SENDTO,
         // connect; io_uring_enter and others that have it done
@@ -219,7 +216,7 @@ pub(crate) fn remembered(sock: *const u8) -> Caller {
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
         kernel_thread: task.is_kernel_thread().into(),
-        answer: 0,
+        reserved: 0,
     }
 }
 

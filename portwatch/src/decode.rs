@@ -9,7 +9,7 @@ use portwatch_ebpf::abi;
 
 use crate::event::{
     BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Row,
-    Searches, Stage, Text, Tgid, Tid, on_the_wire,
+    SearchRow, SearchTimes, Stage, Text, Tgid, Tid, on_the_wire,
 };
 
 /// Bytes of one record.
@@ -68,14 +68,22 @@ pub fn row(key: &abi::FailureKey, value: &abi::FailureCount) -> Result<Row, Malf
     })
 }
 
-/// The times of the searches that one entry is about.
+/// The searches that one entry is about.
 #[must_use]
-pub fn searches(key: &abi::SearchKey, times: &abi::SearchTimes) -> Searches {
+pub fn search_row(key: &abi::SearchKey, times: &abi::SearchTimes) -> SearchRow {
     let port = u16::from_be(key.destination_port_be);
-    Searches {
+    SearchRow {
         netns: NetnsId(key.netns),
         source: on_the_wire(bytes_of(key.source)),
         destination: SocketAddr::new(on_the_wire(bytes_of(key.destination)), port),
+        times: search_times(times),
+    }
+}
+
+/// How long they took.
+#[must_use]
+pub fn search_times(times: &abi::SearchTimes) -> SearchTimes {
+    SearchTimes {
         count: times.count,
         slow: times.slow,
         average: Duration::from_nanos(times.total_ns / times.count.max(1)),

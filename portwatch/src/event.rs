@@ -257,15 +257,33 @@ pub struct Suppressed {
     pub to: BootNs,
 }
 
-/// How long searches for a local port took, from one address to one destination; successful ones included.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How long searches for a local port took; successful ones included.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Searches {
+    /// By where, the most slow ones first.
+    pub rows: Vec<SearchRow>,
+    /// Those beyond the table's bound, whose row is not known.
+    pub other: SearchTimes,
+    /// Searches whose time is not known, as their beginning was not seen.
+    pub unmeasured: u64,
+}
+
+/// Those from one address to one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SearchRow {
     /// Where.
     pub netns: NetnsId,
     /// From which address.
     pub source: IpAddr,
     /// To where.
     pub destination: SocketAddr,
+    /// How long.
+    pub times: SearchTimes,
+}
+
+/// How long some searches took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SearchTimes {
     /// How many.
     pub count: u64,
     /// Those that took 100 µs or longer.
@@ -320,8 +338,22 @@ pub struct End {
     /// The most failures that can be in no other number: those whose every program was skipped. What one program
     /// missed and another reported is not among them. None where the kernel does not tell.
     pub possibly_missed: Option<u64>,
+    /// What the kernel side's tables had no room for.
+    pub no_room: NoRoom,
     /// How long was watched.
     pub watched: Duration,
+}
+
+/// What tables of the kernel side had no room for, by what that costs. The table of counts is not among them, as it
+/// costs nothing but a row: [`Summary::other`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NoRoom {
+    /// Connects under way of which nobody will know who called, should the network answer with an error.
+    pub callers: u64,
+    /// Failures with less detail than was seen: the cause may be unknown.
+    pub details: u64,
+    /// Failures that may be counted twice.
+    pub repeats: u64,
 }
 
 /// What flows.
@@ -336,7 +368,7 @@ pub enum Item {
     /// Detail was not sent.
     Suppressed(Suppressed),
     /// How long searches took; before the summary, if that was asked for.
-    Searches(Vec<Searches>),
+    Searches(Searches),
     /// Last but one.
     Summary(Summary),
     /// Last.

@@ -130,17 +130,23 @@ const LOST: &[Group] = &[SPAN, &[must("reason", LOST_REASONS)]];
 
 const SUPPRESSED: &[Group] = &[SPAN];
 
-const SEARCHES: &[Group] = &[&[must("rows", Is::Each(SEARCHES_ROW))]];
-
-const SEARCHES_ROW: &[Group] = &[&[
-    must("netns", Is::Count),
-    must("source", Is::Text),
-    must("destination", Is::Fields(&[ENDPOINT])),
+const TIMES: Group = &[
     must("count", Is::Count),
     must("slow", Is::Count),
     must("average_ns", Is::Count),
     must("longest_ns", Is::Count),
+];
+
+const SEARCHES: &[Group] = &[&[
+    must("rows", Is::Each(SEARCHES_ROW)),
+    must("other", Is::Fields(&[TIMES])),
+    must("unmeasured", Is::Count),
 ]];
+
+const SEARCHES_ROW: &[Group] = &[
+    TIMES,
+    &[must("netns", Is::Count), must("source", Is::Text), must("destination", Is::Fields(&[ENDPOINT]))],
+];
 
 const ROW: &[Group] = &[
     FAULT,
@@ -155,6 +161,8 @@ const ROW: &[Group] = &[
 
 const SUMMARY: &[Group] = &[&[must("rows", Is::Each(ROW)), must("other", Is::Count)]];
 
+const NO_ROOM: Group = &[may("callers", Is::Count), may("details", Is::Count), may("repeats", Is::Count)];
+
 const END: &[Group] = &[&[
     must("failures", Is::Count),
     must("delivered", Is::Count),
@@ -162,6 +170,7 @@ const END: &[Group] = &[&[
     must("lost", Is::Counts),
     may("skipped_runs", Is::Count),
     may("possibly_missed", Is::Count),
+    may("no_room", Is::Fields(&[NO_ROOM])),
     must("watched_ns", Is::Count),
 ]];
 

@@ -31,6 +31,8 @@ const ALL_KERNELS: [Series; 5] = [
     Series::Newest,
 ];
 const GUEST_LIMIT: Duration = Duration::from_secs(40 * 60);
+/// The exit code of a wrong command line, as clap has it.
+const USAGE: u8 = 2;
 /// Begins the line in which a guest names its kernel.
 const RELEASE: &str = "kernel release: ";
 
@@ -40,7 +42,8 @@ pub(crate) struct Args {
     /// Kernel series to test in, such as 6.1 or 6.12, `newest`, or `all`; several with commas
     #[arg(long, value_name = "SERIES", value_delimiter = ',', default_values = ["5.10", "newest"])]
     kernel: Vec<Choice>,
-    /// Write what came of it into docs/kernels.md, between its two markers
+    /// Write what came of it into docs/kernels.md, between its two markers; only of `--kernel all`, every test, and if
+    /// all is well
     #[arg(long, conflicts_with = "filter")]
     bless: bool,
     /// Only tests whose name contains this; leaves out the cost limits
@@ -105,6 +108,11 @@ impl Report {
         self.stages.push((name, verdict));
     }
 
+    /// Whether every stage ran, and ended well.
+    fn is_good(&self) -> bool {
+        self.stages.iter().all(|(_, verdict)| matches!(verdict, Verdict::Ok))
+    }
+
     fn print(&self) -> ExitCode {
         let width = self.stages.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
         println!();
@@ -139,6 +147,10 @@ struct Programs {
 /// Runs all stages.
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     // Before the long part.
+    if args.bless && !is_every_kernel(&chosen(&args.kernel)) {
+        eprintln!("xtask: --bless writes of every kernel or of none\nhint: add --kernel all");
+        return Ok(ExitCode::from(USAGE));
+    }
     let path = checkout.path("docs/kernels.md");
     let document = args.bless.then(|| RESULTS.read(&path)).transpose()?;
     setup::ensure(&[Need::Toolchain, Need::Qemu])?;
@@ -159,10 +171,12 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
         report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
     }
-    if let Some(document) = document {
+    if let Some(document) = document.filter(|_| report.is_good()) {
         let heading = "| kernel (Debian) | tests | skipped, because |\n|---|---|---|";
         let text = RESULTS.filled(&document, &format!("{heading}\n{}", report.rows.join("\n")))?;
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    } else if args.bless {
+        eprintln!("xtask: {} is as it was: not all is well", path.display());
     }
     Ok(report.print())
 }
@@ -173,6 +187,10 @@ fn chosen(choices: &[Choice]) -> Vec<Series> {
         Choice::All => ALL_KERNELS.to_vec(),
     };
     choices.iter().flat_map(series).collect()
+}
+
+fn is_every_kernel(chosen: &[Series]) -> bool {
+    ALL_KERNELS.iter().all(|series| chosen.contains(series))
 }
 
 fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> {
@@ -206,4 +224,36 @@ fn in_guest(
         bail!("the tests in the guest ended well without having run");
     }
     Ok((outcome.status == 0, outcome.output))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Choice, Report, Verdict, chosen, is_every_kernel};
+
+    #[test]
+    fn every_kernel_is_all_or_each_by_its_name() {
+        let cases = [
+            ("all", true),
+            ("newest,6.18,6.12,6.1,5.10", true),
+            ("all,6.1", true),
+            ("5.10,newest", false),
+            ("5.10,6.12,6.18,newest", false),
+        ];
+        for (words, expected) in cases {
+            let choices: Vec<Choice> = words.split(',').map(|word| word.parse().unwrap()).collect();
+            assert_eq!(is_every_kernel(&chosen(&choices)), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_stage_that_failed_or_did_not_boot_spoils_the_report() {
+        for (verdict, expected) in
+            [(Verdict::Ok, true), (Verdict::Failed, false), (Verdict::DidNotBoot, false)]
+        {
+            let what = verdict.to_string();
+            let stages = vec![("host".to_owned(), Verdict::Ok), ("linux".to_owned(), verdict)];
+            let report = Report { stages, ..Report::default() };
+            assert_eq!(report.is_good(), expected, "{what}");
+        }
+    }
 }

@@ -29,9 +29,9 @@ pub(crate) fn autobind(ctx: FExitContext) -> i32 {
 /// The same as a program that the kernel does not skip.
 #[kretprobe]
 pub(crate) fn autobind_returns(ctx: RetProbeContext) -> u32 {
-    let result = ctx.ret();
+    let (call, result) = (calls::end(), ctx.ret());
     if failed(result) {
-        failed_whole(result);
+        failed_whole(call.sock(), result);
     }
     0
 }
@@ -42,8 +42,8 @@ fn failed_typed(context: *mut c_void, result: u64) -> Done {
 }
 
 #[inline(never)]
-fn failed_whole(result: u64) -> Done {
-    out_of_line(|| report_failure::<Probed>(calls::begun().sock(), result))
+fn failed_whole(sock: *const u8, result: u64) -> Done {
+    out_of_line(|| report_failure::<Probed>(sock, result))
 }
 
 /// `sock` must be a socket that `M` reads.
@@ -57,7 +57,8 @@ fn report_failure<M: Memory>(sock: *const u8, result: u64) {
         return;
     };
     let call = task::call();
-    let asked = user::asked();
+    // SAFETY: as above.
+    let asked = unsafe { user::asked().or_nowhere::<M>(sock) };
     // SAFETY: as above.
     unsafe {
         report::<M>(&Finding {

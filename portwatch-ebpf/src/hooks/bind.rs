@@ -11,7 +11,7 @@ use aya_ebpf::programs::{FExitContext, ProbeContext, RetProbeContext};
 use portwatch_ebpf::abi::{CALL_BIND, PLACE_BIND};
 
 use crate::asked::{self, Asked};
-use crate::calls;
+use crate::calls::{self, Call};
 use crate::layout::{Memory, Probed, Typed, setting};
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, bind_is_wanted, is_running, report};
@@ -49,9 +49,9 @@ pub(crate) fn call_begins(ctx: ProbeContext) -> u32 {
 /// The return of either, as a program that the kernel does not skip.
 #[kretprobe]
 pub(crate) fn bind_returns(ctx: RetProbeContext) -> u32 {
-    let result = ctx.ret();
+    let (call, result) = (calls::end(), ctx.ret());
     if failed(result) {
-        failed_whole(result);
+        failed_whole(&call, result);
     }
     0
 }
@@ -79,9 +79,8 @@ fn failed_v6(context: *mut c_void, result: u64) -> Done {
 }
 
 #[inline(never)]
-fn failed_whole(result: u64) -> Done {
+fn failed_whole(call: &Call, result: u64) -> Done {
     out_of_line(|| {
-        let call = calls::begun();
         let (sock, given, bytes) = (call.sock(), call.given(), call.bytes());
         // SAFETY: the arguments of the function that returns; zeroes read as no address.
         let asked = unsafe {

@@ -17,13 +17,12 @@ use portwatch_ebpf::abi::{COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_CONNECT, 
 use crate::asked::{self, Asked};
 use crate::counter::count;
 use crate::layout::{Typed, setting};
-use crate::maps::CALLERS;
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, connect_is_wanted, report};
 use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::returned::{errno, failed};
 use crate::sock::{self, AF_INET6};
-use crate::{notes, task};
+use crate::{answers, notes};
 
 /// `tcp_v4_connect(sk, uaddr, addr_len)`.
 #[fexit(function = "tcp_v4_connect")]
@@ -139,7 +138,7 @@ fn under_way(context: *mut c_void) -> Done {
     out_of_line(|| {
         let ctx = FExitContext::new(context);
         let sock: *const u8 = ctx.arg(0);
-        // Without memory the caller will be unknown.
-        let _ = CALLERS.insert(sock as u64, task::remembered(sock), 0);
+        // SAFETY: the traced function's argument, which the verifier knows.
+        unsafe { answers::expected(sock) };
     })
 }

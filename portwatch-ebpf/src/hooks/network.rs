@@ -19,7 +19,7 @@ use crate::report::{Finding, connect_is_wanted, report, report_of};
 use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::sock::{self, IPPROTO_TCP, Kind};
 use crate::task::{self, Who as _};
-use crate::{notes, stash};
+use crate::{answers, notes, stash};
 
 /// `TCP_SYN_SENT` and `TCP_CLOSE`, include/net/tcp_states.h.
 const SYN_SENT: i32 = 2;
@@ -63,7 +63,7 @@ fn left_syn_sent(context: *mut c_void) -> Done {
             if closed && error != 0 {
                 answered(sock, error);
             } else {
-                let _ = CALLERS.remove(sock as u64);
+                answers::no_longer_expected(sock);
             }
         }
     })
@@ -78,8 +78,8 @@ fn begins(sock: *const u8) -> Done {
         if unsafe { Typed::read::<u16>(sock, setting!(layout.sock_protocol)) } != IPPROTO_TCP {
             return;
         }
-        // Without memory the caller will be unknown.
-        let _ = CALLERS.insert(sock as u64, task::remembered(sock), 0);
+        // SAFETY: as above.
+        unsafe { answers::expected(sock) };
     })
 }
 
@@ -112,8 +112,8 @@ fn tell_answer(sock: *const u8, error: u32) {
             flags: flags | mapped,
         }
     };
-    let Some(caller) = CALLERS.get_ptr_mut(sock as u64) else {
-        // It began before the programs ran, or the map has forgotten it.
+    let Some(caller) = CALLERS.get_ptr(sock as u64) else {
+        // It began before the programs ran, or found no room.
         const UNKNOWN: Caller = Caller {
             start_boot_ns: 0,
             cgroup_id: 0,
@@ -125,25 +125,24 @@ fn tell_answer(sock: *const u8, error: u32) {
             uid: 0,
             gid: 0,
             kernel_thread: 0,
-            answer: 0,
+            reserved: 0,
         };
         // SAFETY: as above.
         unsafe { report_of::<Typed, &Caller>(&finding, &&UNKNOWN) };
         // So that a call that waits for the answer does not tell it again. With a filter by process nothing was told,
         // and the call knows who it is.
-        if setting!(filter.chooses) == 1 {
-            return;
+        if setting!(filter.chooses) != 1 {
+            // SAFETY: as above.
+            unsafe { answers::told(sock, error) };
         }
-        // SAFETY: as above.
-        let told = Caller { answer: error, cookie: unsafe { sock::cookie::<Typed>(sock) }, ..UNKNOWN };
-        let _ = CALLERS.insert(sock as u64, told, 0);
         return;
     };
     // SAFETY: the map's memory; as above.
     unsafe {
-        (*caller).answer = error;
+        answers::told(sock, error);
         report_of::<Typed, &Caller>(&finding, &&*caller);
     }
+    answers::no_longer_expected(sock);
 }
 
 /// A connect that fails within the call, or a socket that was closed before it got an answer.

@@ -100,7 +100,9 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
     // A socket of UDP without a port did not get one: "would block" has one.
     if protocol == PROTOCOL_UDP && errno == EAGAIN && port == 0 {
         if autobind_is_wanted() {
-            report_failure(sock, errno, &user::asked(), (source, 0), (PLACE_AUTOBIND, call, protocol, flags));
+            // SAFETY: as above.
+            let asked = unsafe { user::asked().or_nowhere::<Probed>(sock) };
+            report_failure(sock, errno, &asked, (source, 0), (PLACE_AUTOBIND, call, protocol, flags));
         }
         return;
     }
@@ -123,7 +125,8 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
     if (call == CALL_SENDTO && stash.sock == 0) || is_answer::<Probed>(sock, errno) {
         return;
     }
-    let asked = user::asked();
+    // SAFETY: as above.
+    let asked = unsafe { user::asked().or_nowhere::<Probed>(sock) };
     let place = match (protocol, errno) {
         (PROTOCOL_UDP, _) => PLACE_SOCKET,
         (_, EADDRNOTAVAIL) => PLACE_CONNECT,

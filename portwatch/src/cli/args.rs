@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::filter;
 use crate::event::{Destination, Errnos, Text};
+use crate::kernel::DETAIL_PER_WINDOW;
 
 /// Why a connect() failed, which process asked, and for which destination.
 ///
@@ -88,16 +89,13 @@ pub(super) struct TraceArgs {
     pub(super) search_time: bool,
 
     /// Lines in about a second for one process, destination and cause; more are counted as suppressed
-    #[arg(long, value_name = "N", default_value_t = DETAIL, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = DETAIL_PER_WINDOW, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) detail: u32,
 
     /// See failures in this way only, for tests
     #[arg(long, hide = true, value_enum)]
     pub(super) mode: Option<ModeChoice>,
 }
-
-/// More than anybody reads, little to the machine.
-const DETAIL: u32 = 2000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum ModeChoice {

@@ -5,10 +5,12 @@ use std::io::Write as _;
 
 use anyhow::Result;
 
+mod options;
+
 use super::Outcome;
 use super::output::Output;
 use crate::event::Filter;
-use crate::kernel::preflight::{Confinement, TypeInformation, type_information};
+use crate::kernel::preflight::{Confinement, Offered, TypeInformation, type_information};
 use crate::kernel::{Hook, HookState, Mode, Refusal, Tracer, Watch, privilege_hint};
 use crate::term::{Paint, clean};
 
@@ -144,6 +146,10 @@ fn tried() -> (Vec<Check>, Outcome) {
             }
             checks.extend(better_way(&tracer));
             checks.push(way(&tracer));
+            let default = options::Default::of(&tracer);
+            // Two at a time would tell nothing more, and take twice the memory.
+            drop(tracer);
+            checks.extend(options::tried(&default));
             (checks, Outcome::Done)
         }
         Err(refused) => {
@@ -159,13 +165,15 @@ fn tried() -> (Vec<Check>, Outcome) {
 
 /// What type information promises, where trying is not permitted.
 fn untried(types: &TypeInformation) -> Vec<Check> {
-    let check = |(function, why): &(&str, Option<String>)| Check {
-        mark: if why.is_none() { Mark::NotTried } else { Mark::Note },
+    let check = |Offered { function, kind, why_not }: &Offered| Check {
+        mark: if why_not.is_none() { Mark::NotTried } else { Mark::Note },
         what: format!("hook {function}"),
-        finding: why.clone().unwrap_or_else(|| "this kernel has it; not tried without privileges".to_owned()),
+        finding: why_not
+            .clone()
+            .unwrap_or_else(|| format!("{}: this kernel has it; not tried without privileges", kind.name())),
         hint: None,
     };
-    types.functions.iter().map(check).collect()
+    types.offered.iter().map(check).collect()
 }
 
 /// Why a better way was not taken.

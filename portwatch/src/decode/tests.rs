@@ -6,7 +6,7 @@ use portwatch_ebpf::abi;
 
 use std::time::Duration;
 
-use super::{Malformed, RECORD_BYTES, failure, row, searches};
+use super::{Malformed, RECORD_BYTES, failure, row, search_row, search_times};
 use crate::event::{Errno, PortRange, Stage};
 
 fn words(bytes: [u8; 16]) -> abi::Words {
@@ -171,8 +171,11 @@ fn searches_have_an_average_even_if_there_was_none() {
         reserved: [0; 2],
     };
     let times = abi::SearchTimes { count: 4, slow: 1, total_ns: 400, longest_ns: 300 };
-    let decoded = searches(&key, &times);
-    assert_eq!((decoded.average, decoded.longest), (Duration::from_nanos(100), Duration::from_nanos(300)));
+    let decoded = search_row(&key, &times);
+    assert_eq!(
+        (decoded.times.average, decoded.times.longest),
+        (Duration::from_nanos(100), Duration::from_nanos(300))
+    );
     assert_eq!(decoded.destination.to_string(), "127.0.0.1:80");
-    assert_eq!(searches(&key, &abi::SearchTimes::default()).average, Duration::ZERO);
+    assert_eq!(search_times(&abi::SearchTimes::default()).average, Duration::ZERO);
 }

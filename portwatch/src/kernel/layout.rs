@@ -24,7 +24,6 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
     let locks = btf.member("sock", "sk_userlocks")?;
     Ok(Layout {
         sock_family: common("skc_family")?,
-        sock_state: common("skc_state")?,
         sock_protocol: member("sock", "sk_protocol")?,
         sock_destination_v4: common("skc_daddr")?,
         sock_source_v4: common("skc_rcv_saddr")?,
@@ -63,6 +62,7 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         table_files: optional("fdtable", "fd"),
         table_size: optional("fdtable", "max_fds"),
         file_private: optional("file", "private_data"),
+        reserved: 0,
     })
 }
 
@@ -104,7 +104,6 @@ mod tests {
         btf.record("net", kind::STRUCT, &[("ns", 5, 320), ("ipv4", 4, 1024)]); // 6
         btf.record("possible_net_t", kind::STRUCT, &[("net", 1, 0)]); // 7
         let common = [
-            "skc_state",
             "skc_cookie",
             "skc_daddr",
             "skc_rcv_saddr",
@@ -146,7 +145,7 @@ mod tests {
     #[test]
     fn offsets_are_those_of_the_kernel_that_runs() {
         let layout = resolve(&Btf::parse(kernel(1, "")).unwrap()).unwrap();
-        assert_eq!((layout.sock_destination_v4, layout.sock_family, layout.sock_net), (8, 24, 48));
+        assert_eq!((layout.sock_destination_v4, layout.sock_family, layout.sock_net), (4, 20, 48));
         assert_eq!((layout.net_inum, layout.sock_protocol), (40 + 4, 512));
         assert_eq!((layout.task_group_leader, layout.task_start_boot_ns, layout.task_comm), (100, 200, 300));
     }

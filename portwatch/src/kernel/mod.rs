@@ -19,6 +19,7 @@ pub mod preflight;
 
 pub use attach::{Hook, HookState, Refused};
 pub use plan::Kind;
+pub use portwatch_ebpf::abi::DETAIL_PER_WINDOW;
 pub use refusal::{Refusal, privilege_hint};
 pub use ring::{Queue, Ring};
 pub use tables::{Counters, Tables};

@@ -6,7 +6,7 @@ use caps::{CapSet, Capability};
 use nix::sys::utsname::uname;
 
 use super::btf::Btf;
-use super::plan;
+use super::plan::{self, Kind};
 use super::refusal::{self, Refusal};
 
 /// Type information of the running kernel.
@@ -72,8 +72,19 @@ impl Confinement {
 pub struct TypeInformation {
     /// Bytes of /sys/kernel/btf/vmlinux.
     pub size_bytes: usize,
-    /// Functions that would be hooked, each with why not where no program fits.
-    pub functions: Vec<(&'static str, Option<String>)>,
+    /// Where hooks would be, those of all options included.
+    pub offered: Vec<Offered>,
+}
+
+/// A place for a hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// The function or tracepoint.
+    pub function: &'static str,
+    /// How a program would be attached.
+    pub kind: Kind,
+    /// Why none fits.
+    pub why_not: Option<String>,
 }
 
 /// Reads type information and looks the hooks' functions up in it.
@@ -84,10 +95,15 @@ pub fn type_information() -> Result<TypeInformation, Refusal> {
     let (btf, size_bytes) = running_kernels_types()?;
     let fits =
         |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.needed);
-    let features = plan::by_functions(&btf, plan::Wanted::default());
+    let features =
+        plan::by_functions(&btf, plan::Wanted { all_errors: true, search_times: true, witness: preempts() });
     let ways = features.iter().filter_map(|feature| feature.ways.iter().find(fits).or(feature.ways.first()));
-    let functions = ways.flatten().map(|planned| (planned.function, planned.program.clone().err())).collect();
-    Ok(TypeInformation { size_bytes, functions })
+    let offered = ways.flatten().map(|planned| Offered {
+        function: planned.function,
+        kind: planned.kind,
+        why_not: planned.program.clone().err(),
+    });
+    Ok(TypeInformation { size_bytes, offered: offered.collect() })
 }
 
 /// The running kernel's type information, and its size in bytes.

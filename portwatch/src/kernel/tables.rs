@@ -3,8 +3,10 @@
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
-    COUNTER_CONNECT_MADE_UP, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP,
-    COUNTER_SUPPRESSED, COUNTER_UNPROVEN, FailureCount, FailureKey, SearchKey, SearchTimes,
+    COUNTER_CALLERS_FULL, COUNTER_CALLS_FULL, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
+    COUNTER_KEYS_FULL, COUNTER_REPORTED_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP,
+    COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_UNPROVEN, FailureCount, FailureKey, SearchKey,
+    SearchTimes,
 };
 
 #[repr(transparent)]
@@ -47,6 +49,16 @@ pub struct Counters {
     /// Not about records: failures that may be of the port search, which its hook did not run for, and the witness left
     /// to the connect hook.
     pub unproven: u64,
+    /// Not about records: calls whose arguments found no room; those that failed are in no count.
+    pub calls_full: u64,
+    /// Not about records: connects under way whose caller found no room.
+    pub callers_full: u64,
+    /// Not about records: failures whose first hook found no room for what it knew, so that another reported them.
+    pub details_full: u64,
+    /// Not about records: failures that were reported, which found no room, so that another hook reported them again.
+    pub reported_full: u64,
+    /// Not about failures: searches for a port that were not measured.
+    pub search_unmeasured: u64,
 }
 
 /// Handles of the counters; readable while programs run and after they are detached.
@@ -54,6 +66,7 @@ pub struct Tables {
     counts: HashMap<MapData, Key, Value>,
     counters: Array<MapData, u64>,
     searches: HashMap<MapData, TimesKey, Times>,
+    other_searches: Array<MapData, Times>,
     running: Array<MapData, u32>,
 }
 
@@ -66,6 +79,7 @@ impl Tables {
             counts: map("COUNTS")?.try_into()?,
             counters: map("COUNTERS")?.try_into()?,
             searches: map("SEARCHES")?.try_into()?,
+            other_searches: map("OTHER_SEARCHES")?.try_into()?,
             running: map("RUNNING")?.try_into()?,
         })
     }
@@ -84,6 +98,14 @@ impl Tables {
     /// When the kernel refuses to iterate.
     pub fn counts(&self) -> Result<Vec<(FailureKey, FailureCount)>, MapError> {
         self.counts.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0))).collect()
+    }
+
+    /// How long those searches took, all together, that found no room.
+    ///
+    /// # Errors
+    /// When the kernel refuses the look-up.
+    pub fn other_searches(&self) -> Result<SearchTimes, MapError> {
+        self.other_searches.get(&0, 0).map(|times| times.0)
     }
 
     /// How long searches for a port took.
@@ -107,6 +129,11 @@ impl Tables {
             search_made_up: counter(COUNTER_SEARCH_MADE_UP)?,
             connect_made_up: counter(COUNTER_CONNECT_MADE_UP)?,
             unproven: counter(COUNTER_UNPROVEN)?,
+            calls_full: counter(COUNTER_CALLS_FULL)?,
+            callers_full: counter(COUNTER_CALLERS_FULL)?,
+            details_full: counter(COUNTER_DETAILS_FULL)?,
+            reported_full: counter(COUNTER_REPORTED_FULL)?,
+            search_unmeasured: counter(COUNTER_SEARCH_UNMEASURED)?,
         })
     }
 }

@@ -60,8 +60,9 @@ impl Mode {
         match self {
             Self::Functions | Self::Wrappers => None,
             Self::Tracepoints => Some(
-                "by tracepoints: every system call of the host costs some 120 instructions more; not seen is what io_uring and \
-                 32-bit programs do, but for connects that find the range exhausted, nor how long searches take",
+                "by tracepoints: every system call of the host costs some 120 instructions more; not seen is what io_uring, \
+                 32-bit programs and the kernel itself do, but for connects that find the range exhausted, nor how \
+                 long searches take",
             ),
         }
     }
@@ -152,11 +153,13 @@ impl Tracer {
         // Maps that nobody will use take no memory.
         let used = [
             ("CALLERS", wanted.all_errors),
+            ("ANSWERS", wanted.all_errors),
             ("SEARCHES", wanted.search_times),
             ("SEARCH_BEGAN", wanted.search_times),
             ("CALLS", wanted.witness && mode != Mode::Tracepoints),
             ("STASHES", mode == Mode::Tracepoints),
             ("TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
+            ("CROWDED_TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
         ];
         for (map, _) in used.iter().filter(|(_, used)| !used) {
             loader.map_max_entries(map, 1);
@@ -340,13 +343,15 @@ impl SkippedRuns {
         let connect = (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up);
         let search = self.search.saturating_sub(counters.search_made_up);
         let search = self.witness.map_or(search, |runs| search.min(runs + counters.unproven));
-        connect.min(search + self.connect_v6) + self.alone
+        connect.min(search + self.connect_v6) + self.alone + counters.calls_full
     }
 
     /// The same where every error is asked for: most pass no search.
     #[must_use]
     pub fn missed_errors(&self, counters: &Counters) -> u64 {
-        (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up) + self.alone
+        (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up)
+            + self.alone
+            + counters.calls_full
     }
 }
 

@@ -16,8 +16,8 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::cause;
 use crate::event::{
-    Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, PortRange, Process, Protocol,
-    Row, Searches, Stage, Start, Summary, Suppressed, Text,
+    Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom, PortRange, Process,
+    Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Suppressed, Text,
 };
 use crate::term::shows;
 
@@ -242,19 +242,31 @@ fn suppressed_line(suppressed: Suppressed, clock: Clock) -> Value {
     })
 }
 
-fn searches_line(searches: &[Searches]) -> Value {
-    let row = |searches: &Searches| {
-        json!({
-            "netns": searches.netns.0,
-            "source": searches.source.to_string(),
-            "destination": endpoint(searches.destination),
-            "count": searches.count,
-            "slow": searches.slow,
-            "average_ns": nanoseconds(searches.average),
-            "longest_ns": nanoseconds(searches.longest),
-        })
+fn searches_line(searches: &Searches) -> Value {
+    let row = |row: &SearchRow| {
+        let mut fields = object(json!({
+            "netns": row.netns.0,
+            "source": row.source.to_string(),
+            "destination": endpoint(row.destination),
+        }));
+        fields.extend(search_times(&row.times));
+        Value::Object(fields)
     };
-    json!({ "type": "searches", "rows": searches.iter().map(row).collect::<Vec<_>>() })
+    json!({
+        "type": "searches",
+        "rows": searches.rows.iter().map(row).collect::<Vec<_>>(),
+        "other": search_times(&searches.other),
+        "unmeasured": searches.unmeasured,
+    })
+}
+
+fn search_times(times: &SearchTimes) -> Map<String, Value> {
+    object(json!({
+        "count": times.count,
+        "slow": times.slow,
+        "average_ns": nanoseconds(times.average),
+        "longest_ns": nanoseconds(times.longest),
+    }))
 }
 
 fn summary_line(summary: &Summary, clock: Clock) -> Value {
@@ -294,8 +306,19 @@ fn end_line(end: &End) -> Value {
     if let Some(missed) = end.possibly_missed {
         line.insert("possibly_missed".to_owned(), json!(missed));
     }
+    let no_room = no_room(end.no_room);
+    if !no_room.is_empty() {
+        line.insert("no_room".to_owned(), Value::Object(no_room));
+    }
     line.insert("watched_ns".to_owned(), json!(nanoseconds(end.watched)));
     Value::Object(line)
+}
+
+/// What had no room; what had some is absent.
+fn no_room(NoRoom { callers, details, repeats }: NoRoom) -> Map<String, Value> {
+    let tables = [("callers", callers), ("details", details), ("repeats", repeats)];
+    let full = tables.into_iter().filter(|(_, count)| *count > 0);
+    full.map(|(what, count)| (what.to_owned(), json!(count))).collect()
 }
 
 fn reason(reason: LossReason) -> &'static str {

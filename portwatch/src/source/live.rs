@@ -15,10 +15,16 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 use super::Source;
 use crate::decode;
 use crate::enrich::Enricher;
-use crate::event::{BootNs, End, Errno, Errnos, Fault, Filter, Item, Row, Stage, Start, Summary, Text};
+use crate::event::{
+    BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Stage, Start, Summary, Text,
+};
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use doubts::Doubts;
+use full_tables::FullTables;
 use ledger::Ledger;
 
+mod doubts;
+mod full_tables;
 mod ledger;
 
 /// How often losses are looked for.
@@ -53,10 +59,10 @@ pub struct Live {
     counters: Counters,
     shortages_only: bool,
     search_times: bool,
-    table_full_told: bool,
-    /// Whether the kernel may have skipped a port-search hook before the last of `records` was taken; asked when it
-    /// matters, once a batch.
-    search_missed: Option<bool>,
+    full_tables: FullTables,
+    doubts: Doubts,
+    /// Whether `doubts` has looked after the last of `records`, or of the counts, was taken.
+    has_looked: bool,
     records: VecDeque<Bytes>,
     items: VecDeque<Item>,
     phase: Phase,
@@ -86,6 +92,7 @@ impl Live {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
         let shortages_only = filter.errnos == Errnos::Shortage;
         let start = start(&tracer, filter)?;
+        let began_at = start.at;
         // Before they count, so that the bound of what is missing is not too low.
         let skipped_before = tracer.skipped_runs().unwrap_or_default();
         tracer.start().context("start the programs")?;
@@ -104,8 +111,9 @@ impl Live {
             counters: Counters::default(),
             shortages_only,
             search_times,
-            table_full_told: false,
-            search_missed: None,
+            full_tables: FullTables::default(),
+            doubts: Doubts::new(began_at),
+            has_looked: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
             phase: Phase::Watching,
@@ -124,14 +132,8 @@ impl Live {
 
     /// Keeps records for [`Self::take_record`].
     fn keep(&mut self, records: Vec<Bytes>) {
-        self.forget_that_none_was_missed();
+        self.has_looked = false;
         self.records.extend(records);
-    }
-
-    /// Asked after facts were taken, the kernel's count of skipped runs covers all that happened before them; an
-    /// earlier answer does not, unless it was yes.
-    fn forget_that_none_was_missed(&mut self) {
-        self.search_missed = self.search_missed.filter(|missed| *missed);
     }
 
     /// The next record's failure, if it is one and wanted.
@@ -145,7 +147,7 @@ impl Live {
                 self.ledger.malformed += 1;
                 continue;
             };
-            failure.fault = self.doubted(failure.fault);
+            failure.fault = self.doubted(failure.fault, failure.at, failure.at);
             self.enricher.enrich(&mut failure.process);
             self.ledger.delivered += 1;
             if self.until.count == Some(self.ledger.delivered) {
@@ -156,36 +158,44 @@ impl Live {
         Ok(None)
     }
 
-    /// "The port search did not fail" holds only if its hook would have told.
-    fn doubted(&mut self, mut fault: Fault) -> Fault {
+    /// "The port search did not fail" holds only if its hook would have told, of each failure between `first` and
+    /// `last`.
+    fn doubted(&mut self, mut fault: Fault, first: BootNs, last: BootNs) -> Fault {
         if fault.stage == Stage::OutsidePortSearch && fault.errno == Errno::EADDRNOTAVAIL {
+            if !self.has_looked {
+                self.has_looked = true;
+                self.look_for_doubts();
+            }
             let watched = self.tracer.sees_port_search(fault.address.is_ipv6());
-            // What cannot be read cannot be ruled out.
-            let missed =
-                || self.tracer.skipped_runs().is_none_or(|runs| runs.since(&self.skipped_before).search > 0);
-            let missed = *self.search_missed.get_or_insert_with(missed);
-            if !watched || missed {
+            if !watched || self.doubts.concern(first, last) {
                 fault.stage = Stage::Unknown;
             }
         }
         fault
     }
 
+    /// How often the hook on the port search has not told so far: its runs that were skipped, and what found no room.
+    fn look_for_doubts(&mut self) {
+        let began = now();
+        let skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before).search);
+        let no_room = self.tracer.tables().counters().ok().map(|counters| counters.details_full);
+        let untold = skipped.zip(no_room).map(|(skipped, no_room)| skipped + no_room);
+        self.doubts.look(began, untold, now());
+    }
+
     /// Losses since the last look.
     fn look_for_losses(&mut self) -> Result<()> {
+        let began = now();
         let counters = self.tracer.tables().counters().context("read the counters of lost detail")?;
         self.ledger.ring_full = counters.ring_full;
         self.ledger.suppressed = counters.suppressed;
         self.ledger.queue_full = self.queue.refused();
         self.skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before));
+        let untold = self.skipped.map(|runs| runs.search + counters.details_full);
+        self.doubts.look(began, untold, now());
         self.ledger.skipped_runs = self.skipped.map_or(0, |runs| runs.total());
         self.counters = counters;
-        if !self.table_full_told && counters.keys_full > 0 {
-            self.table_full_told = true;
-            log::warn!(
-                "the table of processes and destinations is full: the summary counts new ones as `other`"
-            );
-        }
+        self.full_tables.warn(&counters);
         self.tell_losses(false);
         Ok(())
     }
@@ -233,10 +243,7 @@ impl Live {
         self.ledger.unaccounted = total(&summary).saturating_sub(self.ledger.accounted());
         self.tell_losses(true);
         if self.search_times {
-            let searches = self.tracer.tables().searches().context("read how long searches took")?;
-            let mut searches: Vec<_> =
-                searches.iter().map(|(key, times)| decode::searches(key, times)).collect();
-            searches.sort_by_key(|searches| std::cmp::Reverse((searches.slow, searches.count)));
+            let searches = self.searches().context("read how long searches took")?;
             self.items.push_back(Item::Searches(searches));
         }
         let end = End {
@@ -247,24 +254,38 @@ impl Live {
             lost: self.ledger.lost(),
             skipped_runs: self.skipped.map(|runs| runs.total()),
             possibly_missed: self.possibly_missed(),
+            no_room: NoRoom {
+                callers: self.counters.callers_full,
+                details: self.counters.details_full,
+                repeats: self.counters.reported_full,
+            },
             watched: self.began.elapsed(),
         };
         self.items.extend([Item::Summary(summary), Item::End(end)]);
         Ok(())
     }
 
+    fn searches(&self) -> Result<Searches> {
+        let tables = self.tracer.tables();
+        let searches = tables.searches()?;
+        let mut rows: Vec<_> = searches.iter().map(|(key, times)| decode::search_row(key, times)).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.times.slow, row.times.count)));
+        let other = decode::search_times(&tables.other_searches()?);
+        Ok(Searches { rows, other, unmeasured: self.counters.search_unmeasured })
+    }
+
     fn summary(&mut self) -> Result<Summary> {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
         let mut other = tables.counters().context("read the counter of refused keys")?.keys_full;
-        self.forget_that_none_was_missed();
+        self.has_looked = false;
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {
             let Ok(mut row) = decode::row(&key, &value) else {
                 other += value.count;
                 continue;
             };
-            row.fault = self.doubted(row.fault);
+            row.fault = self.doubted(row.fault, row.first, row.last);
             self.enricher.recall(&mut row.process);
             rows.push(row);
         }

@@ -5,7 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use aya::maps::loaded_maps;
-use aya::programs::loaded_programs;
+use aya::programs::{loaded_links, loaded_programs};
 use nix::sys::signal::Signal;
 use portwatch_tests::churn::{self, destination, name};
 use portwatch_tests::netns::{Full, Netns, set};
@@ -78,25 +78,34 @@ fn two_portwatches_see_the_same() {
     }
 }
 
-/// Programs and maps that the kernel has.
-fn loaded() -> (usize, usize) {
-    (loaded_programs().filter(Result::is_ok).count(), loaded_maps().filter(Result::is_ok).count())
+/// Programs, maps and links that the kernel has.
+fn loaded() -> [usize; 3] {
+    [
+        loaded_programs().filter(Result::is_ok).count(),
+        loaded_maps().filter(Result::is_ok).count(),
+        loaded_links().filter(Result::is_ok).count(),
+    ]
 }
 
 #[test]
 fn nothing_is_left_of_fifty_that_are_killed() {
     let _netns = Netns::new().unwrap();
     let before = loaded();
-    for n in 0..50 {
-        let watching = Watching::start(&["trace", "--json"]).unwrap();
-        assert!(loaded().0 > before.0, "portwatch is there");
+    let ways: [&[&str]; 4] =
+        [&[], &["--errno", "all"], &["--mode", "tracepoints"], &["--errno", "all", "--mode", "tracepoints"]];
+    // The way that most will use most often.
+    let sessions = (0..50).map(|n| if n < 38 { ways[0] } else { ways[n % ways.len()] });
+    for (n, way) in sessions.enumerate() {
+        let watching = Watching::start(&[&["trace", "--json"], way].concat()).unwrap();
+        let running = loaded();
+        assert!(before.iter().zip(running).all(|(before, now)| now > *before), "{way:?}: {running:?}");
         // Its output is cut off, so there is no session to check.
         let _ = watching.end_by(Signal::SIGKILL);
         let since = Instant::now();
         while loaded() != before {
             assert!(
                 since.elapsed() < Duration::from_secs(10),
-                "{n}: {before:?} before, {:?} after",
+                "{n}, {way:?}: {before:?} before, {:?} after",
                 loaded()
             );
             std::thread::sleep(Duration::from_millis(10));

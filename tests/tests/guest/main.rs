@@ -17,6 +17,7 @@ mod refusals;
 mod session;
 mod shortages;
 mod storms;
+mod tables;
 mod text;
 mod ways;
 mod within_lockdown;

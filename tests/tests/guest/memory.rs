@@ -8,10 +8,10 @@ use portwatch_tests::tally;
 /// Resident, all kinds: 3 MiB are pages of the executable, and newer kernels count the ring, mapped twice: 2 MiB.
 const LIMIT_KIB: u64 = 8 * 1024;
 /// The same after a storm: what has waited in the queue, at most 6 MiB, leaves holes in the heap.
-const STORM_LIMIT_KIB: u64 = LIMIT_KIB + 6 * 1024;
+pub(crate) const STORM_LIMIT_KIB: u64 = LIMIT_KIB + 6 * 1024;
 
 /// What is resident, and the lines that say of what kind.
-fn resident(pid: Pid) -> (u64, String) {
+pub(crate) fn resident(pid: Pid) -> (u64, String) {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let kinds: Vec<&str> =
         status.lines().filter(|line| line.starts_with("VmRSS") || line.starts_with("Rss")).collect();

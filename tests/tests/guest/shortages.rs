@@ -7,8 +7,8 @@ use std::os::fd::AsRawFd as _;
 use nix::errno::Errno;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
-use serde_json::Value;
-use socket2::{Domain, Protocol, Socket, Type};
+use serde_json::{Value, json};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// `IP_LOCAL_PORT_RANGE`, include/uapi/linux/in.h.
 const IP_LOCAL_PORT_RANGE: i32 = 51;
@@ -30,6 +30,9 @@ fn address(text: &str) -> SocketAddr {
 fn errno(result: std::io::Result<impl Sized>) -> Option<Errno> {
     result.err().map(|error| Errno::from_raw(error.raw_os_error().unwrap()))
 }
+
+/// The ways to see failures.
+const MODES: [&str; 3] = ["functions", "wrappers", "tracepoints"];
 
 fn watched(args: &[&str], provoke: impl FnOnce()) -> Session {
     let watching = Watching::start(&[&["trace", "--json"], args].concat()).unwrap();
@@ -95,9 +98,20 @@ fn a_bind_to_any_port_fails_when_every_port_is_in_use_whatever_the_destination()
     }
 }
 
+/// A send over TCP that would block: a look-alike, of a socket that has a port.
+fn would_block() {
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let sending = tcp(Domain::IPV4);
+    sending.connect(&listener.local_addr().unwrap().into()).unwrap();
+    sending.set_nonblocking(true).unwrap();
+    let refused = (0..100_000).find_map(|_| errno(sending.send(&[0; 4096])));
+    assert_eq!(refused, Some(Errno::EAGAIN));
+}
+
 #[test]
 fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
-    for (text, wildcard) in [("127.0.0.1:53", "0.0.0.0:0"), ("[::1]:53", "[::]:0")] {
+    let families = [("127.0.0.1:53", "0.0.0.0:0"), ("[::1]:53", "[::]:0")];
+    for ((text, wildcard), mode) in families.into_iter().flat_map(|family| MODES.map(|mode| (family, mode))) {
         let _netns = Netns::with_ports(40000, 40003).unwrap();
         let domain = Domain::for_address(address(text));
         let holders: Vec<_> = (0..4)
@@ -107,21 +121,18 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
                 socket
             })
             .collect();
-        let (connecting, sending, binding) = (udp(domain), udp(domain), udp(domain));
-        let session = watched(&[], || {
-            assert_eq!(errno(connecting.connect(&address(text).into())), Some(Errno::EAGAIN));
-            assert_eq!(errno(sending.send_to(b"x", &address(text).into())), Some(Errno::EAGAIN));
-            assert_eq!(errno(binding.bind(&address(wildcard).into())), Some(Errno::EADDRINUSE));
-            // Would block: a look-alike.
-            holders[0].set_nonblocking(true).unwrap();
-            let mut buffer = [std::mem::MaybeUninit::uninit()];
-            assert_eq!(errno(holders[0].recv(&mut buffer)), Some(Errno::EAGAIN));
+        let session = watched(&["--mode", mode], || {
+            assert_eq!(errno(udp(domain).connect(&address(text).into())), Some(Errno::EAGAIN));
+            assert_eq!(errno(udp(domain).send_to(b"x", &address(text).into())), Some(Errno::EAGAIN));
+            assert_eq!(errno(udp(domain).bind(&address(wildcard).into())), Some(Errno::EADDRINUSE));
+            would_block();
         });
-        assert_eq!(session.end()["failures"], 3, "{}", session.stdout);
+        drop(holders);
+        assert_eq!(session.end()["failures"], 3, "{mode}: {}", session.stdout);
         let told: Vec<_> = session
             .failures()
             .map(|failure| {
-                assert_eq!(failure["protocol"], "udp", "{failure}");
+                assert_eq!(failure["protocol"], "udp", "{mode}: {failure}");
                 [&failure["call"], &failure["cause"], &failure["errno"]].map(|word| word.as_str().unwrap())
             })
             .collect();
@@ -130,44 +141,81 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
             ["sendto", "udp_range_exhausted", "EAGAIN"],
             ["bind", "bind_range_exhausted", "EADDRINUSE"],
         ];
-        assert_eq!(told, expected, "{}", session.stdout);
+        assert_eq!(told, expected, "{mode}: {}", session.stdout);
         // Where programs may read the memory of processes.
         for failure in session.failures().take(2) {
             let destination = (&failure["destination"]["address"], &failure["destination"]["port"]);
             let shown = address(text).ip().to_string();
-            assert_eq!(destination, (&shown.into(), &53.into()), "{failure}");
+            assert_eq!(destination, (&shown.into(), &53.into()), "{mode}: {failure}");
         }
     }
+}
+
+/// `socket`, which shall use ports of this range only; none, with the reason printed, where the kernel has no such
+/// option.
+fn narrowed(socket: Socket, low: u16, high: u16) -> Option<Socket> {
+    let range = u32::from(high) << 16 | u32::from(low);
+    // SAFETY: four bytes are what the option takes.
+    let result = unsafe {
+        let value = (&raw const range).cast();
+        nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4)
+    };
+    if result != 0 {
+        println!("skipped: this kernel has no IP_LOCAL_PORT_RANGE");
+    }
+    (result == 0).then_some(socket)
+}
+
+/// One failure, of a socket with a range of its own within that of the namespace.
+fn assert_own_range(session: &Session, cause: &str) {
+    assert_told(session, 1, &[("/cause", cause.into())]);
+    let failure = session.failures().next().unwrap();
+    let [own, namespace] =
+        [(40050, 40051), (40000, 40099)].map(|(low, high)| json!({ "low": low, "high": high }));
+    assert_eq!((&failure["socket_port_range"], &failure["port_range"]), (&own, &namespace), "{failure}");
 }
 
 #[test]
 fn a_sockets_own_range_is_shown() {
     let _netns = Netns::with_ports(40000, 40099).unwrap();
     let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
-    let narrow = || {
-        let socket = tcp(Domain::IPV4);
-        let range: u32 = 40051 << 16 | 40050;
-        // SAFETY: four bytes are what the option takes.
-        let result = unsafe {
-            let value = (&raw const range).cast();
-            nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4)
-        };
-        Errno::result(result).map(|_| socket)
-    };
-    let Ok(first) = narrow() else {
-        println!("skipped: this kernel has no IP_LOCAL_PORT_RANGE");
-        return;
-    };
+    let narrow = || narrowed(tcp(Domain::IPV4), 40050, 40051);
+    let Some(first) = narrow() else { return };
     let held = [first, narrow().unwrap()];
     let destination = listener.local_addr().unwrap().into();
     held.iter().for_each(|socket| socket.connect(&destination).unwrap());
-    let session = watched(&[], || {
-        assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
-    });
-    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
-    let failure = session.failures().next().unwrap();
-    assert_eq!(failure["socket_port_range"], serde_json::json!({ "low": 40050, "high": 40051 }), "{failure}");
-    assert_eq!(failure["port_range"], serde_json::json!({ "low": 40000, "high": 40099 }), "{failure}");
+    for mode in MODES {
+        let session = watched(&["--mode", mode], || {
+            assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
+        });
+        assert_own_range(&session, "range_exhausted");
+    }
+}
+
+#[test]
+fn a_udp_sockets_own_range_is_shown() {
+    type Call = fn(&Socket, &SockAddr, &SockAddr) -> std::io::Result<()>;
+    let calls: [(&str, Call, Errno); 3] = [
+        ("udp_range_exhausted", |socket, _, to| socket.connect(to), Errno::EAGAIN),
+        ("udp_range_exhausted", |socket, _, to| socket.send_to(b"x", to).map(drop), Errno::EAGAIN),
+        ("bind_range_exhausted", |socket, any, _| socket.bind(any), Errno::EADDRINUSE),
+    ];
+    for (any, to) in [("0.0.0.0:0", "127.0.0.1:53"), ("[::]:0", "[::1]:53")] {
+        let _netns = Netns::with_ports(40000, 40099).unwrap();
+        let [any, to] = [any, to].map(address);
+        let narrow = || narrowed(udp(Domain::for_address(any)), 40050, 40051);
+        let Some(first) = narrow() else { return };
+        let held = [first, narrow().unwrap()];
+        held.iter().for_each(|socket| socket.bind(&any.into()).unwrap());
+        for (mode, (cause, call, refused)) in
+            MODES.into_iter().flat_map(|mode| calls.map(|call| (mode, call)))
+        {
+            let session = watched(&["--mode", mode], || {
+                assert_eq!(errno(call(&narrow().unwrap(), &any.into(), &to.into())), Some(refused), "{mode}");
+            });
+            assert_own_range(&session, cause);
+        }
+    }
 }
 
 #[test]
@@ -252,25 +300,28 @@ fn a_connect_through_io_uring_is_seen() {
             return;
         }
     };
-    let socket = tcp(Domain::IPV4);
-    let destination: socket2::SockAddr = full.destination.into();
-    let session = watched(&[], || {
-        let connect = opcode::Connect::new(
-            types::Fd(socket.as_raw_fd()),
-            destination.as_ptr().cast(),
-            destination.len(),
-        );
-        // SAFETY: descriptor and address live until the completion below.
-        unsafe { ring.submission().push(&connect.build()) }.unwrap();
-        ring.submit_and_wait(1).unwrap();
-        let completion = ring.completion().next().unwrap();
-        assert_eq!(Errno::from_raw(-completion.result()), Errno::EADDRNOTAVAIL);
-    });
-    assert_eq!(session.end()["failures"], 1, "{}", session.stdout);
-    let failure = session.failures().next().unwrap();
-    assert_eq!((&failure["cause"], &failure["call"]), (&"range_exhausted".into(), &"connect".into()));
-    assert_eq!(failure["destination"]["port"], 8080, "{failure}");
-    assert_eq!(failure["process"]["pid"], std::process::id(), "{failure}");
+    let destination: SockAddr = full.destination.into();
+    for mode in MODES {
+        let socket = tcp(Domain::IPV4);
+        let session = watched(&["--mode", mode], || {
+            let connect = opcode::Connect::new(
+                types::Fd(socket.as_raw_fd()),
+                destination.as_ptr().cast(),
+                destination.len(),
+            );
+            // SAFETY: descriptor and address live until the completion below.
+            unsafe { ring.submission().push(&connect.build()) }.unwrap();
+            ring.submit_and_wait(1).unwrap();
+            let completion = ring.completion().next().unwrap();
+            assert_eq!(Errno::from_raw(-completion.result()), Errno::EADDRNOTAVAIL, "{mode}");
+        });
+        let values = [
+            ("/cause", "range_exhausted".into()),
+            ("/call", "connect".into()),
+            ("/destination/port", 8080.into()),
+        ];
+        assert_told(&session, 1, &values);
+    }
 }
 
 fn mptcp() -> Option<Socket> {
@@ -288,8 +339,9 @@ fn a_connect_of_mptcp_is_told_once_and_as_one() {
     let _netns = Netns::with_ports(40000, 40001).unwrap();
     let full = Full::new("127.0.0.1:8080", 2).unwrap();
     let Some(socket) = mptcp() else { return };
-    for args in [&[][..], &["--errno", "all"]] {
-        let session = watched(args, || {
+    let errors: [&[&str]; 2] = [&[], &["--errno", "all"]];
+    for args in errors.into_iter().flat_map(|errors| MODES.map(|mode| [errors, &["--mode", mode]].concat())) {
+        let session = watched(&args, || {
             assert_eq!(errno(socket.connect(&full.destination.into())), Some(Errno::EADDRNOTAVAIL));
         });
         let values = [
@@ -302,24 +354,20 @@ fn a_connect_of_mptcp_is_told_once_and_as_one() {
     }
 }
 
-#[test]
-fn what_the_kernel_connects_by_itself_is_named_as_the_kernels() {
+/// One port, which is taken, and a connection of MPTCP that looks for another path meanwhile.
+fn second_path(mode: &str) -> Session {
     let _netns = Netns::with_ports(40000, 40000).unwrap();
-    if mptcp().is_none() {
-        return;
-    }
     // A second path starts from this address once the first is established. Connections look for one when they are
     // made.
     let endpoint = ["mptcp", "endpoint", "add", "127.0.0.5", "dev", "lo", "subflow"];
     let added = std::process::Command::new("ip").args(endpoint).status().unwrap();
     assert!(added.success(), "ip mptcp: {added}");
-    let [Some(listening), Some(socket)] = [mptcp(), mptcp()] else { panic!("there was MPTCP a moment ago") };
+    let [listening, socket] = [(); 2].map(|()| mptcp().unwrap());
     listening.bind(&address("127.0.0.1:8080").into()).unwrap();
     listening.listen(8).unwrap();
-    // The only port is taken.
     let blocker = tcp(Domain::IPV4);
     blocker.bind(&address("0.0.0.0:40000").into()).unwrap();
-    let session = watched(&[], || {
+    watched(&["--mode", mode], || {
         // Bound, the first path needs no search.
         socket.set_reuse_address(true).unwrap();
         socket.bind(&address("127.0.0.1:41000").into()).unwrap();
@@ -332,19 +380,34 @@ fn what_the_kernel_connects_by_itself_is_named_as_the_kernels() {
         std::io::Write::write_all(&mut accepted, b"y").unwrap();
         std::io::Read::read_exact(&mut &socket, &mut byte).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(500));
-    });
-    assert!(session.end()["failures"].as_u64().unwrap() >= 1, "{}", session.stdout);
-    for failure in session.failures() {
-        assert_eq!(
-            (&failure["protocol"], &failure["kernel_socket"]),
-            (&"mptcp".into(), &true.into()),
-            "{failure}"
-        );
-        // Some versions bind first, some leave the port to the connect.
-        let cause = failure["cause"].as_str().unwrap();
-        assert!(["range_exhausted", "bind_range_exhausted"].contains(&cause), "{failure}");
-        assert_eq!(failure["source"]["address"], "127.0.0.5", "{failure}");
-        assert!(failure["process"]["comm"].as_str().unwrap().starts_with("kworker"), "{failure}");
+    })
+}
+
+#[test]
+fn what_the_kernel_connects_by_itself_is_named_as_the_kernels() {
+    if mptcp().is_none() {
+        return;
+    }
+    let mut binds_first = false;
+    for mode in MODES {
+        let session = second_path(mode);
+        for failure in session.failures() {
+            assert_eq!(
+                (&failure["protocol"], &failure["kernel_socket"]),
+                (&"mptcp".into(), &true.into()),
+                "{mode}: {failure}"
+            );
+            // Some versions bind first, some leave the port to the connect.
+            let cause = failure["cause"].as_str().unwrap();
+            assert!(["range_exhausted", "bind_range_exhausted"].contains(&cause), "{mode}: {failure}");
+            binds_first |= cause == "bind_range_exhausted";
+            assert_eq!(failure["source"]["address"], "127.0.0.5", "{mode}: {failure}");
+            assert!(failure["process"]["comm"].as_str().unwrap().starts_with("kworker"), "{mode}: {failure}");
+        }
+        // A bind of the kernel's own returns from no system call.
+        let is_seen = mode != "tracepoints" || !binds_first;
+        assert_eq!(session.end()["failures"] != 0, is_seen, "{mode}: {}", session.stdout);
+        println!("{mode}: {}", session.end()["failures"]);
     }
 }
 

@@ -1,11 +1,11 @@
 //! A kernel that is locked down for confidentiality. There is no way back, and tests run in the order of their names:
 //! what needs a kernel that is not stands before this.
 
+use std::net::{SocketAddr, UdpSocket};
+
 use caps::Capability;
-use nix::errno::Errno;
 use portwatch_tests::netns::{Full, Netns};
 use portwatch_tests::portwatch::{Watching, command};
-use portwatch_tests::tally;
 use socket2::{Domain, Socket, Type};
 
 use crate::privileges::assert_enough;
@@ -24,26 +24,129 @@ fn locked_down() -> bool {
     true
 }
 
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+fn tcp(text: &str) -> Socket {
+    Socket::new(Domain::for_address(address(text)), Type::STREAM, None).unwrap()
+}
+
+fn udp(text: &str) -> Socket {
+    Socket::new(Domain::for_address(address(text)), Type::DGRAM, None).unwrap()
+}
+
+/// A call, and what is told of it.
+struct Case {
+    /// What `--errno all` alone reports.
+    all_errors: bool,
+    fails: fn(&str) -> bool,
+    to: &'static str,
+    /// Protocol, call, cause, errno.
+    told: [&'static str; 4],
+    /// What is shown of the address that was asked for; where that cannot be read it is unspecified.
+    shown: &'static str,
+}
+
+const CASES: [Case; 10] = [
+    Case {
+        all_errors: false,
+        fails: |to| tcp(to).connect(&address(to).into()).is_err(),
+        to: "127.0.0.1:8080",
+        told: ["tcp", "connect", "range_exhausted", "EADDRNOTAVAIL"],
+        shown: "127.0.0.1",
+    },
+    Case {
+        all_errors: false,
+        fails: |to| tcp(to).connect(&address(to).into()).is_err(),
+        to: "[::1]:8443",
+        told: ["tcp", "connect", "range_exhausted", "EADDRNOTAVAIL"],
+        shown: "::1",
+    },
+    Case {
+        all_errors: false,
+        fails: |to| tcp(to).bind(&address(to).into()).is_err(),
+        to: "192.0.2.7:80",
+        told: ["tcp", "bind", "address_not_local", "EADDRNOTAVAIL"],
+        shown: "192.0.2.7",
+    },
+    Case {
+        all_errors: false,
+        fails: |to| tcp(to).bind(&address(to).into()).is_err(),
+        to: "[2001:db8::7]:80",
+        told: ["tcp", "bind", "address_not_local", "EADDRNOTAVAIL"],
+        shown: "::",
+    },
+    Case {
+        all_errors: false,
+        fails: |to| udp(to).connect(&address(to).into()).is_err(),
+        to: "127.0.0.1:53",
+        told: ["udp", "connect", "udp_range_exhausted", "EAGAIN"],
+        shown: "0.0.0.0",
+    },
+    Case {
+        all_errors: false,
+        fails: |to| udp(to).connect(&address(to).into()).is_err(),
+        to: "[::1]:53",
+        told: ["udp", "connect", "udp_range_exhausted", "EAGAIN"],
+        shown: "::",
+    },
+    Case {
+        all_errors: true,
+        fails: |to| tcp(to).connect(&address(to).into()).is_err(),
+        to: "127.0.0.1:9",
+        told: ["tcp", "connect", "other", "ECONNREFUSED"],
+        shown: "127.0.0.1",
+    },
+    Case {
+        all_errors: true,
+        fails: |to| tcp(to).connect(&address(to).into()).is_err(),
+        to: "[::1]:9",
+        told: ["tcp", "connect", "other", "ECONNREFUSED"],
+        shown: "::1",
+    },
+    Case {
+        all_errors: true,
+        fails: |to| tcp(to).connect(&address(to).into()).is_err(),
+        to: "192.0.2.1:80",
+        told: ["tcp", "connect", "other", "ENETUNREACH"],
+        shown: "192.0.2.1",
+    },
+    Case {
+        all_errors: true,
+        fails: |to| tcp(to).connect(&address(to).into()).is_err(),
+        to: "[2001:db8::1]:80",
+        told: ["tcp", "connect", "other", "ENETUNREACH"],
+        shown: "2001:db8::1",
+    },
+];
+
 #[test]
 fn root_sees_what_it_saw() {
     if !locked_down() {
         return;
     }
     let netns = Netns::with_ports(40000, 40009).unwrap();
-    let _full = Full::new("127.0.0.1:8080", 10).unwrap();
-    let watching = Watching::start(&["trace", "--json"]).unwrap();
-    let tally = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "5"]).unwrap();
-    let refused = Socket::new(Domain::IPV4, Type::STREAM, None)
-        .unwrap()
-        .bind(&"192.0.2.7:80".parse::<std::net::SocketAddr>().unwrap().into());
-    assert_eq!(refused.unwrap_err().raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32));
-    let session = watching.end().unwrap();
-    assert_eq!(session.end()["failures"], 6, "{}", session.stdout);
-    let causes: Vec<_> = session.failures().map(|failure| failure["cause"].as_str().unwrap()).collect();
-    assert_eq!(causes, [&["range_exhausted"; 5][..], &["address_not_local"]].concat());
-    for failure in session.failures().take(5) {
-        assert_eq!(failure["process"]["pid"], tally.pid, "{failure}");
-        assert_eq!(failure["netns"], netns.id, "{failure}");
+    let _full = ["127.0.0.1:8080", "[::1]:8443"].map(|text| Full::new(text, 10).unwrap());
+    let _held: Vec<_> = (0..10).map(|_| UdpSocket::bind("[::]:0").unwrap()).collect();
+    for (args, all_errors) in [(&[][..], false), (&["--errno", "all"], true)] {
+        let watching = Watching::start(&[&["trace", "--json"], args].concat()).unwrap();
+        for case in &CASES {
+            assert!((case.fails)(case.to), "{}", case.to);
+        }
+        let session = watching.end().unwrap();
+        let expected: Vec<_> = CASES.iter().filter(|case| all_errors || !case.all_errors).collect();
+        assert_eq!(session.end()["failures"], expected.len(), "{args:?}: {}", session.stdout);
+        for (failure, case) in session.failures().zip(expected) {
+            let told = ["protocol", "call", "cause", "errno"].map(|name| failure[name].as_str().unwrap());
+            assert_eq!(told, case.told, "{args:?}: {failure}");
+            let asked = if case.told[1] == "bind" { &failure["source"] } else { &failure["destination"] };
+            assert_eq!(asked["address"], case.shown, "{args:?}: {failure}");
+            let family = if address(case.to).is_ipv4() { "ipv4" } else { "ipv6" };
+            assert_eq!(failure["family"], family, "{args:?}: {failure}");
+            assert_eq!(failure["process"]["pid"], std::process::id(), "{args:?}: {failure}");
+            assert_eq!(failure["netns"], netns.id, "{args:?}: {failure}");
+        }
     }
 }
 

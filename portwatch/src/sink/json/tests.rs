@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{Json, Sink as _};
 use crate::event::{
-    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Item, LossReason, Lost, NetnsId, PortRange,
-    Process, Protocol, Row, Stage, Summary, Text, Tgid, Tid,
+    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Item, LossReason, Lost, NetnsId, NoRoom,
+    PortRange, Process, Protocol, Row, SearchTimes, Searches, Stage, Summary, Text, Tgid, Tid,
 };
 
 fn process(comm: &[u8], details: Details) -> Process {
@@ -125,6 +125,21 @@ fn losses_summary_and_end_say_what_they_count() {
     let expected =
         r#"{"type":"end","failures":9,"delivered":6,"suppressed":0,"lost":{"queue_full":3},"watched_ns":7}"#;
     assert_eq!(line(&Item::End(end)).trim_end(), expected);
+
+    let no_room = NoRoom { callers: 2, details: 0, repeats: 1 };
+    let value: Value = serde_json::from_str(&line(&Item::End(End { no_room, ..End::default() }))).unwrap();
+    assert_eq!(value["no_room"], serde_json::json!({ "callers": 2, "repeats": 1 }));
+}
+
+#[test]
+fn searches_are_rows_and_what_is_in_none() {
+    let other = SearchTimes { count: 3, average: Duration::from_nanos(5), ..SearchTimes::default() };
+    let expected = concat!(
+        r#"{"type":"searches","rows":[],"other":{"count":3,"slow":0,"average_ns":5,"longest_ns":0},"#,
+        r#""unmeasured":1}"#
+    );
+    let searches = Searches { rows: Vec::new(), other, unmeasured: 1 };
+    assert_eq!(line(&Item::Searches(searches)).trim_end(), expected);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use super::columns::{Align, Columns};
 use super::{address, reason_words};
 use crate::diagnose::{Cause, cause};
-use crate::event::{BootNs, Call, End, Errno, Fault, NetnsId, Row, Summary, Text, Tgid};
+use crate::event::{BootNs, Call, End, Errno, Fault, NetnsId, NoRoom, Row, Summary, Text, Tgid};
 use crate::term::{Paint, clean};
 
 /// Rows that are shown; all are in JSON.
@@ -33,7 +33,7 @@ struct Sum {
 pub(super) fn total(end: &End) -> String {
     let seconds = end.watched.as_secs_f64();
     if end.failures == 0 {
-        return format!("no failures in {seconds:.1} s");
+        return format!("no failures in {seconds:.1} s{}", full_tables(end.no_room));
     }
     let mut text = format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failure"), end.delivered);
     // Writing to a String cannot fail, here and below.
@@ -64,6 +64,23 @@ pub(super) fn total(end: &End) -> String {
             );
         }
         _ => {}
+    }
+    text.push_str(&full_tables(end.no_room));
+    text
+}
+
+/// What had no room, a line each.
+fn full_tables(NoRoom { callers, details, repeats }: NoRoom) -> String {
+    let mut text = String::new();
+    for (count, what, cost) in [
+        (callers, "connect", "of which nobody would know who called, had the network refused them"),
+        (details, "failure", "told with less detail: the cause may be unknown"),
+        (repeats, "failure", "that may be counted twice"),
+    ] {
+        if count > 0 {
+            let _ =
+                write!(text, "\nnote: tables of the kernel side were full: {} {cost}", plural(count, what));
+        }
     }
     text
 }

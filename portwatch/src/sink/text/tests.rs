@@ -7,7 +7,8 @@ use jiff::tz::TimeZone;
 use super::{Sink as _, Text as TextSink};
 use crate::event::{
     BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId,
-    PortRange, Process, Protocol, Row, Stage, Start, Summary, Text, Tgid, Tid,
+    NoRoom, PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Text,
+    Tgid, Tid,
 };
 use crate::term::Paint;
 
@@ -90,6 +91,7 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
         lost,
         skipped_runs: Some(0),
         possibly_missed: Some(0),
+        no_room: NoRoom::default(),
         watched: Duration::from_millis(1250),
     })
 }
@@ -157,6 +159,48 @@ fn runs_that_the_kernel_skipped_are_told() {
     }
     let lost = Lost { reason: LossReason::SkippedRun, count: 2, from: BootNs(0), to: BootNs(1) };
     assert!(shown(vec![Item::Lost(lost)]).starts_with("lost: the kernel skipped 2 runs"));
+}
+
+#[test]
+fn what_tables_had_no_room_for_is_told_by_what_it_costs() {
+    let no_room = NoRoom { callers: 3, details: 1, repeats: 0 };
+    let text = shown(vec![Item::End(End { no_room, ..End::default() })]);
+    let expected = "\
+no failures in 0.0 s
+note: tables of the kernel side were full: 3 connects of which nobody would know who called, had the network refused them
+note: tables of the kernel side were full: 1 failure told with less detail: the cause may be unknown
+";
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn searches_beyond_the_table_and_those_not_measured_are_told() {
+    let times = |count, slow| SearchTimes {
+        count,
+        slow,
+        average: Duration::from_micros(2),
+        longest: Duration::from_micros(150),
+    };
+    let row = SearchRow {
+        netns: NetnsId(4),
+        source: "127.0.0.1".parse().unwrap(),
+        destination: "127.0.0.1:8080".parse().unwrap(),
+        times: times(7, 0),
+    };
+    let all = Searches { rows: vec![row], other: times(5, 1), unmeasured: 2 };
+    let text = shown(vec![Item::Searches(all), Item::End(End::default())]);
+    let expected = "\
+no failures in 0.0 s
+
+SEARCHES   >100 µs   AVERAGE   LONGEST  SOURCE           DESTINATION            NETNS
+       7         0    2.0 µs    150 µs  127.0.0.1        127.0.0.1:8080         4
+5 more, of destinations beyond the table's bound: 1 took 100 µs or longer, 2.0 µs on average, 150 µs the longest
+2 more could not be measured: when they began was not seen
+Searches get slow when half of the range is in use towards a destination, long before one fails.
+";
+    assert_eq!(text, expected);
+    let none = shown(vec![Item::Searches(Searches::default()), Item::End(End::default())]);
+    assert!(none.ends_with("\nno search for a port was measured\n"), "{none}");
 }
 
 #[test]
