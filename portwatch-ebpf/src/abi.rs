@@ -229,16 +229,17 @@ pub const COUNTER_RING_FULL: u32 = 0;
 pub const COUNTER_KEYS_FULL: u32 = 1;
 /// Index into the map of counters: a failure whose detail was not sent because its key had sent enough.
 pub const COUNTER_SUPPRESSED: u32 = 2;
-/// Index into the map of counters: the port-search hook did not run for a failure of the port search, and the
-/// connect hook reported it.
+/// Index into the map of counters: the port-search hook did not run for a failure of the port search, and the witness
+/// or the connect hook reported it.
 pub const COUNTER_SEARCH_MADE_UP: u32 = 3;
-/// Index into the map of counters: the connect hook did not run for a failure that the port-search hook reported.
+/// Index into the map of counters: the connect hook did not run for a failure that a hook further in reported.
 pub const COUNTER_CONNECT_MADE_UP: u32 = 4;
 /// Index into the map of counters: a failure that the port-search hook did not run for, and whose witness cannot tell
 /// whether it was one of the search.
 pub const COUNTER_UNPROVEN: u32 = 5;
-/// Index into the map of counters: a call whose arguments found no room: if it fails, nobody will know.
-pub const COUNTER_CALLS_FULL: u32 = 6;
+/// Index into the map of counters: a bind that returned while nothing was known of its beginning: if it failed, it is in
+/// no count.
+pub const COUNTER_CALLS_UNKNOWN: u32 = 6;
 /// Index into the map of counters: a connect under way whose caller found no room: if the network answers with an
 /// error, nobody will know who called.
 pub const COUNTER_CALLERS_FULL: u32 = 7;

@@ -11,7 +11,7 @@ use crate::answers::Answer;
 use crate::calls::Call;
 use crate::notes::{Note, PLACES};
 use crate::search_time::Begun;
-use crate::stash::Stash;
+use crate::stash::Kept;
 
 /// Failures in detail. Only [`crate::report`] writes it.
 #[map]
@@ -86,13 +86,14 @@ pub(crate) static SEARCHES: HashMap<SearchKey, SearchTimes> = HashMap::with_max_
 pub(crate) static OTHER_SEARCHES: Array<SearchTimes> = Array::with_max_entries(1, 0);
 
 /// Thread → the socket that it failed to connect, and that had been connected before, as it was before the kernel cleared
-/// it. Used by the tracepoints only. What finds no room is counted, and reported with less detail.
+/// it. Used by the tracepoints only; places as those of [`NOTES`]. What is written over is counted, and reported with less
+/// detail.
 #[map]
-pub(crate) static STASHES: HashMap<u64, Stash> = HashMap::with_max_entries(8192, 0);
+pub(crate) static STASHES: Array<Kept> = Array::with_max_entries(PLACES, 0);
 
-/// Thread → the arguments of the function that it is in. Used on preemptible kernels only. What finds no room is counted.
+/// Thread → the arguments of the function that it is in. Used on preemptible kernels only; places as those of [`NOTES`].
 #[map]
-pub(crate) static CALLS: HashMap<u64, Call> = HashMap::with_max_entries(8192, 0);
+pub(crate) static CALLS: Array<Call> = Array::with_max_entries(PLACES, 0);
 
 /// 1 while user space wants to know: nothing is counted or sent before or after.
 ///

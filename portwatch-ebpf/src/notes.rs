@@ -8,6 +8,7 @@
 //! elsewhere.
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
+use aya_ebpf::helpers::generated::bpf_jiffies64;
 use portwatch_ebpf::abi::{COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL, COUNTER_REPORTED_FULL};
 
 use crate::counter::count;
@@ -16,18 +17,30 @@ use crate::maps::{CROWDED_NOTES, CROWDED_TRANSPORTED, NOTES, TRANSPORTED};
 /// Places for notes; a power of two. Ids of threads go further where `kernel.pid_max` was raised, as systemd does.
 pub(crate) const PLACES: u32 = 32 * 1024;
 
+/// Ticks after which a note has no reader any more: its thread is gone, or its next hook was skipped. Ten seconds or
+/// longer, by the kernel's `CONFIG_HZ` of 100 to 1,000.
+const STALE_TICKS: u64 = 10_000;
+
 /// A thread and the socket whose failure it has reported.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Note {
     /// The socket's address; 0 once the connect hook has read it.
     sock: u64,
+    /// When, in ticks.
+    at_tick: u64,
     tid: u32,
     /// 1 once the witness has seen it.
     seen: u32,
 }
 
 impl Note {
+    #[inline(always)]
+    fn new(sock: *const u8, seen: u32) -> Self {
+        // SAFETY: takes no pointer; the verifier makes a load of it.
+        Self { sock: sock as u64, at_tick: unsafe { bpf_jiffies64() }, tid: tid(), seen }
+    }
+
     /// Whether it is about `sock`, or any socket where that is null.
     #[inline(always)]
     fn is_of(&self, sock: *const u8) -> bool {
@@ -44,13 +57,17 @@ fn tid() -> u32 {
 /// will, with less detail, but once.
 #[inline(always)]
 pub(crate) fn search_reports(sock: *const u8) -> bool {
-    leave(Note { sock: sock as u64, tid: tid(), seen: 0 })
+    let noted = leave(Note::new(sock, 0));
+    if !noted {
+        count(COUNTER_DETAILS_FULL);
+    }
+    noted
 }
 
 /// The witness is about to report it in its place; likewise.
 #[inline(always)]
 pub(crate) fn witness_reports(sock: *const u8) -> bool {
-    leave(Note { sock: sock as u64, tid: tid(), seen: 1 })
+    leave(Note::new(sock, 1))
 }
 
 #[inline(always)]
@@ -60,14 +77,10 @@ fn leave(note: Note) -> bool {
     // one note is lost, and its failure is told twice.
     unsafe {
         if (*place).sock != 0 {
-            if (*place).tid != note.tid {
-                let noted = CROWDED_NOTES.insert(note.tid, note, 0).is_ok();
-                if !noted {
-                    count(COUNTER_DETAILS_FULL);
-                }
-                return noted;
+            if (*place).tid != note.tid && note.at_tick.wrapping_sub((*place).at_tick) < STALE_TICKS {
+                return CROWDED_NOTES.insert(note.tid, note, 0).is_ok();
             }
-            // The connect hook did not run after this thread's last failure.
+            // The connect hook did not run after this thread's last failure, or after that of one that is gone.
             count(COUNTER_CONNECT_MADE_UP);
         }
         *place = note;
@@ -75,8 +88,9 @@ fn leave(note: Note) -> bool {
     true
 }
 
-/// Whether the port-search hook has reported the failure of `sock` in this very call, asked by the witness, which
-/// every failure of the search passes: a note that it has seen before is of an earlier one.
+/// Whether the witness, which every failure of the search passes, is the first to see the failure of `sock` in this very
+/// call: the port-search hook has left no note of it. A note that the witness has seen before is of an earlier one, whose
+/// connect hook the kernel skipped; it is taken away.
 #[inline(always)]
 pub(crate) fn is_news_to_witness(sock: *const u8) -> bool {
     let tid = tid();
@@ -86,18 +100,22 @@ pub(crate) fn is_news_to_witness(sock: *const u8) -> bool {
             && (*place).tid == tid
             && (*place).is_of(sock)
         {
-            return see(place);
+            return is_old(place);
         }
-        CROWDED_NOTES.get_ptr_mut(tid).is_none_or(|place| !(*place).is_of(sock) || see(place))
+        CROWDED_NOTES.get_ptr_mut(tid).is_none_or(|place| !(*place).is_of(sock) || is_old(place))
     }
 }
 
 #[inline(always)]
-unsafe fn see(note: *mut Note) -> bool {
+unsafe fn is_old(note: *mut Note) -> bool {
     // SAFETY: the caller's promise: the map's memory.
     unsafe {
         let seen = (*note).seen == 1;
         (*note).seen = 1;
+        if seen {
+            (*note).sock = 0;
+            count(COUNTER_CONNECT_MADE_UP);
+        }
         seen
     }
 }
@@ -134,8 +152,10 @@ pub(crate) fn transport_reported(sock: *const u8) {
     let Some(place) = TRANSPORTED.get_ptr_mut(tid % PLACES) else { return };
     // SAFETY: as above.
     unsafe {
-        if (*place).sock == 0 || (*place).tid == tid {
-            *place = Note { sock: sock as u64, tid, seen: 0 };
+        let note = Note::new(sock, 0);
+        let age_ticks = note.at_tick.wrapping_sub((*place).at_tick);
+        if (*place).sock == 0 || (*place).tid == tid || age_ticks >= STALE_TICKS {
+            *place = note;
             return;
         }
     }

@@ -54,11 +54,15 @@ fn failed_v4(context: *mut c_void, result: u64) -> Done {
         let sock: *const u8 = ctx.arg(0);
         let errno = errno(result);
         // SAFETY: `sock` is the traced function's argument, which the verifier knows as a `struct sock`.
-        if !connect_is_wanted(errno) || unsafe { sock::family::<Typed>(sock) } == AF_INET6 {
+        if unsafe { sock::family::<Typed>(sock) } == AF_INET6 {
+            return;
+        }
+        let is_told = notes::search_reported(sock);
+        if !connect_is_wanted(errno) {
             return;
         }
         debug!(&ctx, "tcp_v4_connect: errno {} sock {:x}", errno, sock as u64);
-        if !notes::search_reported(sock) {
+        if !is_told {
             // SAFETY: as above, for the `struct sockaddr`.
             report_failure(sock, errno, &unsafe { asked::v4::<Typed>(ctx.arg(1), ctx.arg(2)) }, true);
         }
@@ -73,11 +77,12 @@ fn failed_v6(context: *mut c_void, result: u64) -> Done {
         let ctx = FExitContext::new(context);
         let sock: *const u8 = ctx.arg(0);
         let errno = errno(result);
+        let is_told = notes::search_reported(sock);
         if !connect_is_wanted(errno) {
             return;
         }
         debug!(&ctx, "tcp_v6_connect: errno {} sock {:x}", errno, sock as u64);
-        if !notes::search_reported(sock) {
+        if !is_told {
             // SAFETY: the traced function's arguments, which the verifier knows.
             let asked = unsafe {
                 asked::v6::<Typed>(ctx.arg(1), ctx.arg(2), sock, setting!(layout.sock_destination_v6))

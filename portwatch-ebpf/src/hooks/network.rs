@@ -62,9 +62,8 @@ fn left_syn_sent(context: *mut c_void) -> Done {
         if setting!(duties.all_errors) == 1 {
             if closed && error != 0 {
                 answered(sock, error);
-            } else {
-                answers::no_longer_expected(sock);
             }
+            answers::no_longer_expected(sock);
         }
     })
 }
@@ -142,7 +141,6 @@ fn tell_answer(sock: *const u8, error: u32) {
         answers::told(sock, error);
         report_of::<Typed, &Caller>(&finding, &&*caller);
     }
-    answers::no_longer_expected(sock);
 }
 
 /// A connect that fails within the call, or a socket that was closed before it got an answer.

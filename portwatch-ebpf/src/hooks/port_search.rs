@@ -16,7 +16,7 @@ use aya_log_ebpf::debug;
 use crate::layout::{Typed, setting};
 use crate::notes;
 use crate::out_of_line::{Done, out_of_line};
-use crate::report::{Finding, connect_is_wanted, report_here};
+use crate::report::{Finding, connect_is_wanted, is_running, report_here};
 use crate::returned::{errno, failed};
 use crate::{search_time, sock};
 
@@ -83,14 +83,15 @@ fn returned(context: *mut c_void, result: u64) -> Done {
             0
         };
         let errno = errno(result);
-        if errno == 0 || !connect_is_wanted(errno) {
+        if errno == 0 || !is_running() {
             return;
         }
         // DCCP searches its ports here too, up to 6.15.
         // SAFETY: as above.
         let Some(kind) = (unsafe { sock::kind::<Typed>(sock) }) else { return };
         debug!(&ctx, "port search: errno {} sock {:x}", errno, sock as u64);
-        if !notes::search_reports(sock) {
+        // The others shall know of it, whether or not it is wanted.
+        if !notes::search_reports(sock) || !connect_is_wanted(errno) {
             return;
         }
         // SAFETY: as above.

@@ -80,6 +80,7 @@ fn report_failure(context: *mut c_void, result: u64, call: u8, before_transport:
         }
         // What MPTCP itself returns is an error of a path, or an answer that one got.
         let is_told = transported
+            || searched
             || (protocol == PROTOCOL_MPTCP && !is_path && !before_transport)
             || is_answer::<Typed>(sock, errno);
         if is_told || !is_failure(errno) || !connect_is_wanted(errno) {

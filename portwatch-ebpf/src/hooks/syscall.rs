@@ -109,7 +109,9 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
     if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && setting!(filter.shortage) == 1) {
         return;
     }
-    if errno == EADDRNOTAVAIL && stash.sock != 0 {
+    if errno == EADDRNOTAVAIL && !stash.is_null() {
+        // SAFETY: the map's memory.
+        let stash = unsafe { &*stash };
         let had_port = if stash.source_port == 0 { 0 } else { FLAG_HAD_PORT };
         let flags = flags | stash.flags as u8 | had_port;
         let asked = Asked { address: stash.address, port_be: stash.port_be, flags: 0, known: true };
@@ -122,7 +124,7 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
         return;
     }
     // Of the calls that send only those are connects that got as far as the tracepoint.
-    if (call == CALL_SENDTO && stash.sock == 0) || is_answer::<Probed>(sock, errno) {
+    if (call == CALL_SENDTO && stash.is_null()) || is_answer::<Probed>(sock, errno) {
         return;
     }
     // SAFETY: as above.

@@ -135,9 +135,10 @@ fn try_way(
 
 fn try_multi(multi: &mut Multi, program: &'static str, function: &str, kind: Kind) -> io::Result<()> {
     if kind == Kind::MultiExit {
-        multi.attach("call_begins", function, false)?;
+        multi.attach_around("call_begins", program, function)
+    } else {
+        multi.attach(program, function)
     }
-    multi.attach(program, function, kind == Kind::MultiExit)
 }
 
 fn try_one(ebpf: &mut Ebpf, btf: &Btf, program: &str, function: &str) -> Result<(), ProgramError> {

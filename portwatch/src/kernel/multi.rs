@@ -1,7 +1,7 @@
 //! Programs attached by `kprobe.multi`, which aya 0.14 does not know.
 //!
 //! In: the object that aya has loaded, and aya's maps. Out: links, gone when this is dropped. On preemptible kernels
-//! these programs are not skipped, because they run with preemption off (`kprobe_multi_link_prog_run`,
+//! these programs are hardly ever skipped, because they run with preemption off (`kprobe_multi_link_prog_run`,
 //! kernel/trace/bpf_trace.c, below `ftrace_test_recursion_trylock`), and they need no more capabilities than fexit.
 
 use std::collections::HashMap;
@@ -29,22 +29,44 @@ pub(super) struct Multi {
 }
 
 impl Multi {
-    /// Nothing yet; programs will use the maps of `ebpf`, which must live longer.
+    /// Nothing yet; programs will use the maps of `ebpf`.
     pub(super) fn new(ebpf: &Ebpf) -> Self {
         let maps = ebpf.maps().filter_map(|(name, map)| Some((name.to_owned(), descriptor(map)?))).collect();
         Self { maps, object: None, programs: HashMap::new(), links: Vec::new() }
     }
 
-    /// Runs `program` at the beginning of `function`, or at its return.
+    /// Runs `program` at the beginning of `function`.
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub(super) fn attach(
+    pub(super) fn attach(&mut self, program: &'static str, function: &str) -> io::Result<()> {
+        let link = self.link(program, function, false)?;
+        self.links.push(link);
+        Ok(())
+    }
+
+    /// Runs `begins` at the beginning of `function` and `returns` at its return: both, or neither.
+    ///
+    /// # Errors
+    /// When the kernel refuses either.
+    pub(super) fn attach_around(
         &mut self,
-        program: &'static str,
+        begins: &'static str,
+        returns: &'static str,
         function: &str,
-        at_return: bool,
     ) -> io::Result<()> {
+        let links = [self.link(returns, function, true)?, self.link(begins, function, false)?];
+        self.links.extend(links);
+        Ok(())
+    }
+
+    /// Lets go of what is needed to attach more.
+    pub(super) fn all_are_attached(&mut self) {
+        self.object = None;
+        self.maps.clear();
+    }
+
+    fn link(&mut self, program: &'static str, function: &str, at_return: bool) -> io::Result<OwnedFd> {
         if !self.programs.contains_key(program) {
             let loaded = self.load(program)?;
             self.programs.insert(program, loaded);
@@ -63,9 +85,8 @@ impl Multi {
             multi.flags = if at_return { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
             multi.cnt = 1;
             multi.syms = names.as_ptr() as u64;
-            self.links.push(bpf(bpf_cmd::BPF_LINK_CREATE, &attributes)?);
+            bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
         }
-        Ok(())
     }
 
     /// The loaded programs.
@@ -93,7 +114,7 @@ impl Multi {
             for (place, byte) in load.prog_name.iter_mut().zip(program.bytes().take(15)) {
                 *place = byte.cast_signed();
             }
-            bpf(bpf_cmd::BPF_PROG_LOAD, &attributes)
+            bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes)
         }
     }
 }
@@ -111,9 +132,9 @@ fn relocated(descriptors: &HashMap<String, RawFd>) -> io::Result<Object> {
 
 /// # Safety
 /// The members that `command` reads must be set, and their pointers be valid.
-unsafe fn bpf(command: bpf_cmd, attributes: &bpf_attr) -> io::Result<OwnedFd> {
+unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
     // SAFETY: the caller's promise.
-    let answer = unsafe { syscall(SYS_bpf, command as c_int, attributes, size_of::<bpf_attr>()) };
+    let answer = unsafe { syscall(SYS_bpf, command as c_int, &raw mut *attributes, size_of::<bpf_attr>()) };
     match c_int::try_from(answer) {
         // SAFETY: a new descriptor, which nobody else has.
         Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),

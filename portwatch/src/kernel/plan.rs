@@ -132,13 +132,16 @@ pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
 
 /// Whether programs by `kprobe.multi` see every return: from 6.14 on, where fprobes stand on the function graph tracer
 /// (kernel/trace/fprobe.c). Before, each function has a few places for returns only, and whoever finds none is missed.
-fn returns_are_whole(btf: &Btf) -> bool {
+pub(super) fn returns_are_whole(btf: &Btf) -> bool {
     btf.member("fprobe", "hlist_array").is_ok()
 }
 
+/// The function that connects pass only if they have failed after the search for a port began.
+pub(super) const WITNESS: &str = "inet_bhash2_reset_saddr";
+
 /// What sees the failures that two programs at once were skipped for.
 fn witness(btf: &Btf) -> Feature {
-    let function = "inet_bhash2_reset_saddr";
+    let function = WITNESS;
     let by = |kind, program| {
         let program = with_arity(btf, function, &[(1, program)], Some((0, "sk")));
         vec![Planned { function, kind, program, needed: true }]

@@ -118,17 +118,24 @@ pub(super) fn running_kernels_types() -> Result<(Btf, usize), Refusal> {
 /// processor skip that program.
 ///
 /// A kernel that was built for a choice (`PREEMPT_DYNAMIC`) tells it in debugfs only, which root alone may read; else it
-/// is what the command line says, or the default, which is to preempt from Linux 7.0 on (kernel/Kconfig.preempt; x86 and
-/// arm64 have no other choice there).
+/// is what the command line says, or the default: what /boot/config says, else to preempt from Linux 7.0 on
+/// (kernel/Kconfig.preempt; x86 and arm64 have no other choice there).
 pub(super) fn preempts() -> bool {
     let Ok(names) = uname() else { return true };
     let (release, version) = (names.release().to_string_lossy(), names.version().to_string_lossy());
     let chosen = fs::read_to_string("/sys/kernel/debug/sched/preempt").ok();
     let command_line = fs::read_to_string("/proc/cmdline").unwrap_or_default();
-    preempts_by(&release, &version, chosen.as_deref(), &command_line)
+    let config = fs::read_to_string(format!("/boot/config-{release}")).ok();
+    preempts_by(&release, &version, chosen.as_deref(), &command_line, config.as_deref())
 }
 
-fn preempts_by(release: &str, version: &str, chosen: Option<&str>, command_line: &str) -> bool {
+fn preempts_by(
+    release: &str,
+    version: &str,
+    chosen: Option<&str>,
+    command_line: &str,
+    config: Option<&str>,
+) -> bool {
     let named = |word: &str| matches!(word, "full" | "lazy");
     if let Some((_, rest)) = chosen.and_then(|choice| choice.split_once('(')) {
         return rest.split_once(')').is_some_and(|(word, _)| named(word));
@@ -142,6 +149,9 @@ fn preempts_by(release: &str, version: &str, chosen: Option<&str>, command_line:
     let mut words = command_line.split_whitespace();
     if let Some(word) = words.find_map(|word| word.strip_prefix("preempt=")) {
         return named(word);
+    }
+    if let Some(config) = config {
+        return config.lines().any(|line| matches!(line, "CONFIG_PREEMPT=y" | "CONFIG_PREEMPT_LAZY=y"));
     }
     let major = release.split('.').next().and_then(|major| major.parse::<u32>().ok());
     major.is_none_or(|major| major >= 7)
@@ -172,27 +182,31 @@ mod tests {
     #[test]
     fn whether_a_kernel_preempts_is_told_by_the_nearest_to_it() {
         let dynamic = "#1 SMP PREEMPT_DYNAMIC Debian 6.1.176-1 (2026-07-02)";
+        let voluntary = "# CONFIG_PREEMPT is not set\nCONFIG_PREEMPT_VOLUNTARY=y\n";
         let cases = [
-            ("no choice, not preemptible", "5.10.0", "#1 SMP Debian 5.10.223-1", None, "", false),
-            ("no choice, preemptible", "6.1.0", "#1 SMP PREEMPT Fri Jan 1", None, "", true),
-            ("real time", "6.12.0", "#1 SMP PREEMPT_RT Debian", None, "", true),
-            ("the default before 7.0", "6.1.0-50-cloud-amd64", dynamic, None, "quiet", false),
-            ("the default since", "7.3.4+deb13-cloud-amd64", dynamic, None, "quiet", true),
-            ("chosen at boot", "6.1.0", dynamic, None, "quiet preempt=full", true),
-            ("not chosen at boot", "6.12.0", dynamic, None, "preempt=voluntary quiet", false),
-            ("chosen since", "6.1.0", dynamic, Some("none voluntary (full)\n"), "preempt=none", true),
-            ("the kernel tells", "7.3.4", dynamic, Some("full (lazy)\n"), "", true),
+            ("no choice, not preemptible", "5.10.0", "#1 SMP Debian 5.10.223-1", None, "", None, false),
+            ("no choice, preemptible", "6.1.0", "#1 SMP PREEMPT Fri Jan 1", None, "", None, true),
+            ("real time", "6.12.0", "#1 SMP PREEMPT_RT Debian", None, "", None, true),
+            ("the default before 7.0", "6.1.0-50-cloud-amd64", dynamic, None, "quiet", None, false),
+            ("the default since", "7.3.4+deb13-cloud-amd64", dynamic, None, "quiet", None, true),
+            ("built to", "6.12.1-arch", dynamic, None, "quiet", Some("CONFIG_PREEMPT=y\n"), true),
+            ("built not to", "7.0.1", dynamic, None, "quiet", Some(voluntary), false),
+            ("chosen at boot", "6.1.0", dynamic, None, "quiet preempt=full", Some(voluntary), true),
+            ("not chosen at boot", "6.12.0", dynamic, None, "preempt=voluntary quiet", None, false),
+            ("chosen since", "6.1.0", dynamic, Some("none voluntary (full)\n"), "preempt=none", None, true),
+            ("the kernel tells", "7.3.4", dynamic, Some("full (lazy)\n"), "", None, true),
             (
                 "the kernel tells that it does not",
                 "7.0.0",
                 dynamic,
-                Some("none (voluntary) full\n"),
+                Some("none (voluntary)\n"),
                 "",
+                None,
                 false,
             ),
         ];
-        for (what, release, version, chosen, command_line, expected) in cases {
-            assert_eq!(preempts_by(release, version, chosen, command_line), expected, "{what}");
+        for (what, release, version, chosen, command_line, config, expected) in cases {
+            assert_eq!(preempts_by(release, version, chosen, command_line, config), expected, "{what}");
         }
     }
 

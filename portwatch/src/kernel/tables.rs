@@ -3,7 +3,7 @@
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
-    COUNTER_CALLERS_FULL, COUNTER_CALLS_FULL, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
+    COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
     COUNTER_KEYS_FULL, COUNTER_REPORTED_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP,
     COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_UNPROVEN, FailureCount, FailureKey, SearchKey,
     SearchTimes,
@@ -49,8 +49,8 @@ pub struct Counters {
     /// Not about records: failures that may be of the port search, which its hook did not run for, and the witness left
     /// to the connect hook.
     pub unproven: u64,
-    /// Not about records: calls whose arguments found no room; those that failed are in no count.
-    pub calls_full: u64,
+    /// Not about records: binds of whose beginning nothing was known; those that failed are in no count.
+    pub calls_unknown: u64,
     /// Not about records: connects under way whose caller found no room.
     pub callers_full: u64,
     /// Not about records: failures whose first hook found no room for what it knew, so that another reported them.
@@ -129,7 +129,7 @@ impl Tables {
             search_made_up: counter(COUNTER_SEARCH_MADE_UP)?,
             connect_made_up: counter(COUNTER_CONNECT_MADE_UP)?,
             unproven: counter(COUNTER_UNPROVEN)?,
-            calls_full: counter(COUNTER_CALLS_FULL)?,
+            calls_unknown: counter(COUNTER_CALLS_UNKNOWN)?,
             callers_full: counter(COUNTER_CALLERS_FULL)?,
             details_full: counter(COUNTER_DETAILS_FULL)?,
             reported_full: counter(COUNTER_REPORTED_FULL)?,

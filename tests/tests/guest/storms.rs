@@ -102,7 +102,7 @@ fn a_hundred_thousand_kinds_of_failures_overflow_into_a_bucket() {
 }
 
 /// Sixty-four threads search a range of 6,000 ports at once, and each search lets others run at every port.
-fn sixty_four_threads(mode: &str) {
+fn sixty_four_threads(options: &[&str]) {
     setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
     let _netns = Netns::with_ports(40000, 45999).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:8080").unwrap();
@@ -113,7 +113,7 @@ fn sixty_four_threads(mode: &str) {
             socket
         })
         .collect();
-    let watching = Watching::start(&["trace", "--json", "--mode", mode]).unwrap();
+    let watching = Watching::start(&[&["trace", "--json"], options].concat()).unwrap();
     let names = (0..64).map(|n| format!("t{n}")).collect::<Vec<_>>().join(",");
     let args = ["--dest", "127.0.0.1:8080", "--attempts", "10", "--threads", &names];
     let tally = tally::run(&args).unwrap();
@@ -121,24 +121,30 @@ fn sixty_four_threads(mode: &str) {
     drop((holders, listener));
     assert_eq!(tally.failed("EADDRNOTAVAIL"), 640);
     assert_exact(&session, &[tally]);
-    if mode != "tracepoints" {
+    assert_eq!(session.end()["failures"], 640, "{}", session.end());
+    if options == ["--mode", "functions"] || options == ["--mode", "wrappers"] {
         assert_eq!(session.end()["possibly_missed"], 0, "{}", session.end());
     }
 }
 
 #[test]
 fn all_of_sixty_four_threads_are_seen_by_functions() {
-    sixty_four_threads("functions");
+    sixty_four_threads(&["--mode", "functions"]);
 }
 
 #[test]
 fn all_of_sixty_four_threads_are_seen_by_wrappers() {
-    sixty_four_threads("wrappers");
+    sixty_four_threads(&["--mode", "wrappers"]);
 }
 
 #[test]
 fn all_of_sixty_four_threads_are_seen_by_tracepoints() {
-    sixty_four_threads("tracepoints");
+    sixty_four_threads(&["--mode", "tracepoints"]);
+}
+
+#[test]
+fn all_of_sixty_four_threads_are_seen_once_where_every_error_is_watched() {
+    sixty_four_threads(&["--errno", "all"]);
 }
 
 /// Sixty-four threads of this process make a call ten times each that finds no port in a range of 6,000.
