@@ -58,7 +58,7 @@ pub const FLAG_KERNEL_SOCKET: u8 = 4;
 
 /// What failures are counted by: the process, what it wanted, and how that failed.
 #[repr(C)]
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FailureKey {
     /// Start of the thread group's leader, boot-clock nanoseconds; with `tgid` the identity of a process. 0 where
     /// the kernel side cannot know it.
@@ -105,6 +105,19 @@ pub struct FailureCount {
     pub leader_comm: Comm,
     /// How much detail this key has sent lately.
     pub budget: Budget,
+}
+
+/// A place in the table of counts. It is read from its beginning, and [`FailureCount::count`] is zero until all of it
+/// is there.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CountPlace {
+    /// The count of the failures of `key`.
+    pub count: FailureCount,
+    /// What is counted here, for good. Where threads meet a new key at one moment, it may come to have two places.
+    pub key: FailureKey,
+    /// The hash of `key`; 0 while the place is free.
+    pub hash: u64,
 }
 
 /// How many records were sent in the present window of [`WINDOW_SHIFT`].
@@ -225,40 +238,44 @@ pub const SLOW_SEARCH_NS: u64 = 100_000;
 
 /// Index into the map of counters: the ring refused a record.
 pub const COUNTER_RING_FULL: u32 = 0;
-/// Index into the map of counters: the table of counts refused a new key; here its failure is counted instead.
-pub const COUNTER_KEYS_FULL: u32 = 1;
 /// Index into the map of counters: a failure whose detail was not sent because its key had sent enough.
-pub const COUNTER_SUPPRESSED: u32 = 2;
+pub const COUNTER_SUPPRESSED: u32 = 1;
 /// Index into the map of counters: the port-search hook did not run for a failure of the port search, and the witness
 /// or the connect hook reported it.
-pub const COUNTER_SEARCH_MADE_UP: u32 = 3;
+pub const COUNTER_SEARCH_MADE_UP: u32 = 2;
 /// Index into the map of counters: the connect hook did not run for a failure that a hook further in reported.
-pub const COUNTER_CONNECT_MADE_UP: u32 = 4;
+pub const COUNTER_CONNECT_MADE_UP: u32 = 3;
 /// Index into the map of counters: a failure that the port-search hook did not run for, and whose witness cannot tell
 /// whether it was one of the search.
-pub const COUNTER_UNPROVEN: u32 = 5;
+pub const COUNTER_UNPROVEN: u32 = 4;
 /// Index into the map of counters: a bind that returned while nothing was known of its beginning: if it failed, it is in
 /// no count.
-pub const COUNTER_CALLS_UNKNOWN: u32 = 6;
+pub const COUNTER_CALLS_UNKNOWN: u32 = 5;
 /// Index into the map of counters: a connect under way whose caller found no room: if the network answers with an
 /// error, nobody will know who called.
-pub const COUNTER_CALLERS_FULL: u32 = 7;
+pub const COUNTER_CALLERS_FULL: u32 = 6;
 /// Index into the map of counters: what a hook further in knew of a failure found no room, and another reported it with
 /// less detail.
-pub const COUNTER_DETAILS_FULL: u32 = 8;
+pub const COUNTER_DETAILS_FULL: u32 = 7;
 /// Index into the map of counters: that a failure was reported found no room, so the hook of the socket layer reported
 /// it again.
-pub const COUNTER_REPORTED_FULL: u32 = 9;
+pub const COUNTER_REPORTED_FULL: u32 = 8;
 /// Index into the map of counters: a search for a port that was not measured, as its beginning was not seen, or
 /// another thread had its place.
-pub const COUNTER_SEARCH_UNMEASURED: u32 = 10;
+pub const COUNTER_SEARCH_UNMEASURED: u32 = 9;
 /// Number of counters.
-pub const COUNTERS: u32 = 11;
+pub const COUNTERS: u32 = 10;
 
 /// Rows of searches; what goes beyond is measured together.
 pub const SEARCHES_MAX_KEYS: u32 = 4096;
-/// Keys that the table of counts holds.
-pub const COUNTS_MAX_KEYS: u32 = 16 * 1024;
+/// Places that are one value of the map of counts: less than a page, as user space calls the kernel for each.
+pub const COUNTS_GROUP: usize = 32;
+/// One value of the map of counts.
+pub type CountGroup = [CountPlace; COUNTS_GROUP];
+/// Groups in which keys find their places: 24,576 places in all, one a key.
+pub const COUNTS_GROUPS: u32 = 768;
+/// The group behind them: what is counted there has no place of its own, and no key.
+pub const COUNTS_OVERFLOW: u32 = COUNTS_GROUPS;
 /// Bytes of the ring: 8,192 records of 120 bytes with their 8-byte headers, what a storm makes while the reader is
 /// not scheduled.
 pub const RING_BYTES: u32 = 1024 * 1024;
@@ -421,6 +438,8 @@ pub struct Filter {
 const _: () = {
     assert!(size_of::<FailureKey>() == 8 + 16 + 4 + 4 + 2 + 2 + 4);
     assert!(size_of::<FailureCount>() == 4 * 8 + 2 * 4 + 16 + 16);
+    assert!(size_of::<CountPlace>() == size_of::<FailureCount>() + size_of::<FailureKey>() + 8);
+    assert!(offset_of!(CountPlace, count) + offset_of!(FailureCount, count) == 0);
     assert!(size_of::<Caller>() == 3 * 8 + 2 * 16 + 6 * 4);
     assert!(size_of::<FailureRecord>() == 3 * 8 + 40 + 16 + 16 + 12 + 5 * 2 + 2);
     assert!(offset_of!(FailureRecord, reserved) + 2 == size_of::<FailureRecord>());

@@ -23,6 +23,7 @@ mod answers;
 mod asked;
 mod calls;
 mod counter;
+mod counts;
 mod hooks;
 mod layout;
 mod maps;

@@ -3,8 +3,8 @@
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
-    Budget, COUNTERS as COUNTER_PLACES, COUNTS_MAX_KEYS, Caller, FailureCount, FailureKey, RING_BYTES,
-    SEARCHES_MAX_KEYS, SearchKey, SearchTimes,
+    COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, RING_BYTES, SEARCHES_MAX_KEYS,
+    SearchKey, SearchTimes,
 };
 
 use crate::answers::Answer;
@@ -17,18 +17,14 @@ use crate::stash::Kept;
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
-/// Failures counted, whatever becomes of their detail.
+/// Failures counted, whatever becomes of their detail, by key. Only [`crate::counts`] uses it, which says how.
 #[map]
-pub(crate) static COUNTS: HashMap<FailureKey, FailureCount> = HashMap::with_max_entries(COUNTS_MAX_KEYS, 0);
+pub(crate) static COUNTS: Array<CountGroup> = Array::with_max_entries(COUNTS_OVERFLOW + 1, 0);
 
 /// What could not be recorded, or was not meant to be, by the `COUNTER_` constants; only ever grows. One for all
 /// processors: the verifier turns a look-up in a plain array into some instructions.
 #[map]
 pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(COUNTER_PLACES, 0);
-
-/// How much detail the keys beyond [`COUNTS_MAX_KEYS`] have sent lately, all together.
-#[map]
-pub(crate) static OVERFLOW: Array<Budget> = Array::with_max_entries(1, 0);
 
 /// When the reader was last woken, boot-clock nanoseconds.
 #[map]

@@ -1,24 +1,23 @@
 //! From "this call failed" to one count and at most one record.
 //!
-//! In: a hook's finding, and who called. Out: an entry of [`COUNTS`], and a record of [`EVENTS`] or a count of why
-//! there is none. The only writer of either map.
+//! In: a hook's finding, and who called. Out: one more in a count of [`crate::counts`], and a record of [`EVENTS`] or a
+//! count of why there is none. The only writer of that map.
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use portwatch_ebpf::abi::{
-    Address, Budget, CALL_BIND, COUNTER_KEYS_FULL, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_HAD_PORT,
-    FLAG_KERNEL_SOCKET, FailureCount, FailureKey, FailureRecord, PLACE_PORT_SEARCH, RING_BYTES, WINDOW_SHIFT,
+    Address, Budget, CALL_BIND, COUNTER_RING_FULL, COUNTER_SUPPRESSED, FLAG_HAD_PORT, FLAG_KERNEL_SOCKET,
+    FailureKey, FailureRecord, PLACE_PORT_SEARCH, RING_BYTES, WINDOW_SHIFT,
 };
 
 use crate::counter::{add, count};
+use crate::counts::count_of;
 use crate::layout::{Memory, setting};
-use crate::maps::{COUNTS, EVENTS, OVERFLOW, RUNNING, WOKEN};
+use crate::maps::{EVENTS, RUNNING, WOKEN};
 use crate::out_of_line::{Done, out_of_line};
 use crate::returned::numbers::{EADDRINUSE, EADDRNOTAVAIL, EAGAIN};
 use crate::sock;
 use crate::task::{Current, Who};
 
-/// `BPF_NOEXIST`, include/uapi/linux/bpf.h: insert, never replace.
-const BPF_NOEXIST: u64 = 1;
 /// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP`, include/uapi/linux/bpf.h.
 const NO_WAKEUP: u64 = 1;
 const FORCE_WAKEUP: u64 = 2;
@@ -214,41 +213,14 @@ fn passes<W: Who>(finding: &Finding, who: &W) -> bool {
 /// Counts, and tells the time if the key may send a record.
 #[inline(always)]
 fn counted<W: Who>(key: &FailureKey, who: &W) -> Option<u64> {
-    if let Some(entry) = COUNTS.get_ptr_mut(key) {
-        // SAFETY: the map's memory.
-        return unsafe { counted_again(entry) };
+    let entry = count_of(key, who);
+    // Never: the map has that many groups. The verifier of old kernels does not know.
+    if entry.is_null() {
+        return None;
     }
-    let (boot_ns, uid_gid) = (now(), who.uid_gid());
-    let first = FailureCount {
-        count: 1,
-        first_boot_ns: boot_ns,
-        last_boot_ns: boot_ns,
-        cgroup_id: who.cgroup_id(),
-        uid: uid_gid as u32,
-        gid: (uid_gid >> 32) as u32,
-        leader_comm: who.leader_comm(),
-        budget: Budget { spent_at: 0, window: window(boot_ns), sent: 1 },
-    };
-    if COUNTS.insert(key, first, BPF_NOEXIST).is_ok() {
-        return Some(boot_ns);
-    }
-    // Two threads may meet here with a new key: the second counts in the first one's entry.
-    if let Some(entry) = COUNTS.get_ptr_mut(key) {
-        // SAFETY: as above.
-        return unsafe { counted_again(entry) };
-    }
-    count(COUNTER_KEYS_FULL);
-    let budget = OVERFLOW.get_ptr_mut(0)?;
-    // SAFETY: as above.
-    unsafe { spends(budget, boot_ns) }.then_some(boot_ns)
-}
-
-#[inline(always)]
-unsafe fn counted_again(entry: *mut FailureCount) -> Option<u64> {
     // SAFETY: takes no pointer; the verifier makes a load of it.
     let tick = unsafe { bpf_jiffies64() };
-    // SAFETY: the caller's promise: the map's memory, aligned for u64. Entries are never removed. Other processors may
-    // add too.
+    // SAFETY: the map's memory, aligned for u64. Counts never move. Other processors may add too.
     unsafe {
         add(&raw mut (*entry).count, 1);
         // In a storm the clock is the dearest part, and once a tick is enough.

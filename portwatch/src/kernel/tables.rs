@@ -4,22 +4,17 @@ use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
     COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
-    COUNTER_KEYS_FULL, COUNTER_REPORTED_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP,
-    COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_UNPROVEN, FailureCount, FailureKey, SearchKey,
-    SearchTimes,
+    COUNTER_REPORTED_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED,
+    COUNTER_SUPPRESSED, COUNTER_UNPROVEN, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount,
+    FailureKey, SearchKey, SearchTimes,
 };
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Key(FailureKey);
-#[repr(transparent)]
-#[derive(Clone, Copy)]
-struct Value(FailureCount);
+struct Group(CountGroup);
 
 // SAFETY: integers without padding (sizes asserted in abi.rs): every byte is initialised, any value is valid.
-unsafe impl Pod for Key {}
-// SAFETY: as above.
-unsafe impl Pod for Value {}
+unsafe impl Pod for Group {}
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -40,7 +35,7 @@ pub struct Counters {
     pub ring_full: u64,
     /// Their key had sent enough.
     pub suppressed: u64,
-    /// Not about records: failures whose key the table of counts refused.
+    /// Not about records: failures whose key found no place in the table of counts.
     pub keys_full: u64,
     /// Not about records: failures of the port search that its own hook did not run for, and another reported.
     pub search_made_up: u64,
@@ -63,7 +58,7 @@ pub struct Counters {
 
 /// Handles of the counters; readable while programs run and after they are detached.
 pub struct Tables {
-    counts: HashMap<MapData, Key, Value>,
+    counts: Array<MapData, Group>,
     counters: Array<MapData, u64>,
     searches: HashMap<MapData, TimesKey, Times>,
     other_searches: Array<MapData, Times>,
@@ -95,9 +90,15 @@ impl Tables {
     /// Every count there is.
     ///
     /// # Errors
-    /// When the kernel refuses to iterate.
+    /// When the kernel refuses a look-up.
     pub fn counts(&self) -> Result<Vec<(FailureKey, FailureCount)>, MapError> {
-        self.counts.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0))).collect()
+        let mut counts = Vec::new();
+        for group in 0..COUNTS_GROUPS {
+            let places = self.counts.get(&group, 0)?.0.into_iter();
+            let used = places.filter(|place| place.count.count > 0);
+            counts.extend(used.map(|place| (place.key, place.count)));
+        }
+        Ok(one_a_key(counts))
     }
 
     /// How long those searches took, all together, that found no room.
@@ -125,7 +126,7 @@ impl Tables {
         Ok(Counters {
             ring_full: counter(COUNTER_RING_FULL)?,
             suppressed: counter(COUNTER_SUPPRESSED)?,
-            keys_full: counter(COUNTER_KEYS_FULL)?,
+            keys_full: self.counts.get(&COUNTS_OVERFLOW, 0)?.0.iter().map(|place| place.count.count).sum(),
             search_made_up: counter(COUNTER_SEARCH_MADE_UP)?,
             connect_made_up: counter(COUNTER_CONNECT_MADE_UP)?,
             unproven: counter(COUNTER_UNPROVEN)?,
@@ -135,5 +136,63 @@ impl Tables {
             reported_full: counter(COUNTER_REPORTED_FULL)?,
             search_unmeasured: counter(COUNTER_SEARCH_UNMEASURED)?,
         })
+    }
+}
+
+/// Adds up what is about the same key: threads that met it at one moment may have taken several places. What is not
+/// added up is that of the first.
+fn one_a_key(mut counts: Vec<(FailureKey, FailureCount)>) -> Vec<(FailureKey, FailureCount)> {
+    counts.sort_unstable_by_key(|(key, count)| (*key, count.first_boot_ns));
+    counts.dedup_by(|(key, other), (kept_key, kept)| {
+        if key == kept_key {
+            kept.count += other.count;
+            kept.last_boot_ns = kept.last_boot_ns.max(other.last_boot_ns);
+        }
+        key == kept_key
+    });
+    counts
+}
+
+#[cfg(test)]
+mod tests {
+    use portwatch_ebpf::abi::{Budget, FailureCount, FailureKey};
+
+    use super::one_a_key;
+
+    fn counted(tgid: u32, count: u64, first_boot_ns: u64, last_boot_ns: u64) -> (FailureKey, FailureCount) {
+        let key = FailureKey {
+            start_boot_ns: 1,
+            address: [0; 4],
+            tgid,
+            netns: 2,
+            port_be: 3,
+            errno: 4,
+            place: 5,
+            flags: 6,
+            protocol: 7,
+            call: 8,
+        };
+        let count = FailureCount {
+            count,
+            first_boot_ns,
+            last_boot_ns,
+            cgroup_id: 9,
+            uid: 10,
+            gid: 11,
+            leader_comm: [12; 4],
+            budget: Budget::default(),
+        };
+        (key, count)
+    }
+
+    #[test]
+    fn a_key_in_several_places_is_one_row_with_all_its_failures() {
+        let places = vec![
+            counted(20, 5, 110, 190),
+            counted(10, 1, 300, 300),
+            counted(20, 100, 100, 150),
+            counted(20, 7, 120, 200),
+        ];
+        assert_eq!(one_a_key(places), [counted(10, 1, 300, 300), counted(20, 112, 100, 200)]);
     }
 }

@@ -277,7 +277,7 @@ impl Live {
     fn summary(&mut self) -> Result<Summary> {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
-        let mut other = tables.counters().context("read the counter of refused keys")?.keys_full;
+        let mut other = tables.counters().context("read the counts without a key")?.keys_full;
         self.has_looked = false;
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {

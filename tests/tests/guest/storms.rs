@@ -95,9 +95,9 @@ fn a_hundred_thousand_kinds_of_failures_overflow_into_a_bucket() {
     assert!(resident_kib <= STORM_LIMIT_KIB, "after 100,000 kinds of failures: {kinds}");
     let session = watching.end().unwrap();
     assert_eq!(session.end()["failures"], 100_000, "{}", session.end());
-    assert_eq!(session.rows().count(), 16 * 1024);
+    assert_eq!(session.rows().count(), 24 * 1024);
     let other = session.lines[session.lines.len() - 2]["other"].as_u64();
-    assert_eq!(other, Some(100_000 - 16 * 1024));
+    assert_eq!(other, Some(100_000 - 24 * 1024));
     assert!(session.stderr.contains("table of processes and destinations is full"), "{}", session.stderr);
 }
 
