@@ -25,13 +25,14 @@ const FORCE_WAKEUP: u64 = 2;
 /// `BPF_RB_AVAIL_DATA`, include/uapi/linux/bpf.h: bytes that were not read yet.
 const AVAILABLE: u64 = 0;
 
-/// The reader looks by its own clock. It is woken only if that many bytes of the ring wait for it, because that costs the
-/// failing call some 20,000 instructions where both share a processor, and on a preemptible kernel it preempts the task
-/// in the middle of the program, which others on that processor skip then.
-const WAKE_AT_BYTES: u64 = RING_BYTES as u64 / 8;
+/// The reader is woken at most that often, nanoseconds: it costs the failing call some 20,000 instructions where both
+/// share a processor, and on a preemptible kernel it preempts the task in the middle of the program, which others on that
+/// processor skip then. But soon enough to find the process still there; in between the reader looks by its own clock.
+const WAKE_INTERVAL_NS: u64 = 20_000_000;
 
-/// And at most that often, nanoseconds.
-const WAKE_INTERVAL_NS: u64 = 4_000_000;
+/// The same where the ring fills up: that many bytes of it were not read yet.
+const URGENT_BYTES: u64 = RING_BYTES as u64 / 8;
+const URGENT_INTERVAL_NS: u64 = 4_000_000;
 
 /// What a hook knows about a failed call.
 pub(crate) struct Finding {
@@ -306,16 +307,15 @@ unsafe fn send<M: Memory, W: Who>(
     slot.submit(wake_up(boot_ns));
 }
 
-/// Whether to wake the reader: only if it might come too late.
+/// Whether to wake the reader: seldom, but soon enough.
 #[inline(always)]
 fn wake_up(boot_ns: u64) -> u64 {
-    if EVENTS.query(AVAILABLE) < WAKE_AT_BYTES {
-        return NO_WAKEUP;
-    }
+    let is_urgent = EVENTS.query(AVAILABLE) >= URGENT_BYTES;
+    let interval_ns = if is_urgent { URGENT_INTERVAL_NS } else { WAKE_INTERVAL_NS };
     let Some(woken) = WOKEN.get_ptr_mut(0) else { return 0 };
     // SAFETY: the map's memory. Two processors may both find it is time.
     unsafe {
-        if boot_ns.saturating_sub(*woken) < WAKE_INTERVAL_NS {
+        if boot_ns.saturating_sub(*woken) < interval_ns {
             return NO_WAKEUP;
         }
         *woken = boot_ns;

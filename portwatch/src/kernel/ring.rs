@@ -20,7 +20,7 @@ use tokio::time::sleep;
 
 /// Records taken from the ring before the task lets others run.
 const BATCH_RECORDS: usize = 512;
-/// How long a record may lie in the ring: programs wake the task only where the ring fills up.
+/// How long a record may lie in the ring: programs wake the task seldom, and not for each record.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// The same while there are records.
 const BUSY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
