@@ -3,6 +3,10 @@
 //! In: nothing. Out: [`Item`], what sources yield and sinks show, and the newtypes of its numbers. Must not know:
 //! where facts come from, what they mean, how they are shown.
 
+mod ports;
+
+pub use ports::{Holder, Holding, Namespace, Occupancy, Snapshot, SocketState};
+
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 

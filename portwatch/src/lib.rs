@@ -11,6 +11,7 @@ pub mod enrich;
 pub mod event;
 pub mod kernel;
 pub mod pipeline;
+pub mod ports;
 pub mod sink;
 pub mod source;
 pub mod term;

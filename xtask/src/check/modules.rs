@@ -40,6 +40,7 @@ pub(super) struct Foreign {
 }
 
 const AYA: &str = "only `kernel` knows the BPF library; put it there and return a plain type";
+const SOCK_DIAG: &str = "only `ports` knows sock_diag; put it there and return a plain type";
 const CLAP: &str = "only `cli` knows the command line; pass plain values";
 const ABI: &str = "only `kernel` and `decode` know the kernel side's records; use `event`";
 const IMPURE: &str = "this module is pure: pass the value in";
@@ -49,10 +50,13 @@ const IMPURE_MODULES: &[&str] =
     &["kernel", "enrich", "ports", "capture", "source", "sink", "pipeline", "cli", "term", "main"];
 
 /// What is bound to modules.
-pub(super) const FOREIGN: [Foreign; 11] = [
+pub(super) const FOREIGN: [Foreign; 14] = [
     Foreign { path: &["aya"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_obj"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_log"], only_in: &["kernel"], advice: AYA },
+    Foreign { path: &["netlink_sys"], only_in: &["ports"], advice: SOCK_DIAG },
+    Foreign { path: &["netlink_packet_core"], only_in: &["ports"], advice: SOCK_DIAG },
+    Foreign { path: &["netlink_packet_sock_diag"], only_in: &["ports"], advice: SOCK_DIAG },
     Foreign { path: &["clap"], only_in: &["cli", "main"], advice: CLAP },
     Foreign { path: &["portwatch_ebpf"], only_in: &["kernel", "decode"], advice: ABI },
     Foreign { path: &["std", "fs"], only_in: IMPURE_MODULES, advice: IMPURE },

@@ -1,0 +1,113 @@
+//! What was found in the kernel's socket tables: who holds the local ports.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{BootNs, NetnsId, PortRange, Process, Protocol};
+
+/// Where a socket stands (include/net/tcp_states.h).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SocketState {
+    /// Connected; of UDP too.
+    Established,
+    /// The destination has not answered yet.
+    SynSent,
+    /// A peer's connection is being set up.
+    SynRecv,
+    /// This side has closed.
+    FinWait1,
+    /// This side has closed, and the other knows.
+    FinWait2,
+    /// Closed by both; the port waits for late packets.
+    TimeWait,
+    /// The other side has closed, this one has not.
+    CloseWait,
+    /// Both have closed; the last answer is missing.
+    LastAck,
+    /// Both have closed at once.
+    Closing,
+    /// Waits for connections.
+    Listen,
+    /// Has a port and no peer: bound and neither connected nor listening. Of UDP: not connected.
+    Bound,
+}
+
+/// Who has a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Holder {
+    /// A process that has the socket open.
+    Process(Process),
+    /// Nobody: the connection is over, and the kernel remembers no owner in TIME_WAIT.
+    TimeWait,
+    /// Nobody: its process has closed the socket, and the kernel finishes it; or the socket is the kernel's own.
+    Closed,
+    /// Somebody: no process that could be looked into has the socket open.
+    NotFound,
+}
+
+/// A holder and how much it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holding {
+    /// Who.
+    pub holder: Holder,
+    /// Ports. Processes that share a socket's port each count it.
+    pub count: u32,
+}
+
+/// The ports that are taken for new connections from one address to one destination.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Where.
+    pub netns: NetnsId,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// From which address. None for ports that are taken whatever the source and the destination.
+    pub source: Option<IpAddr>,
+    /// To where. None as for the source.
+    pub destination: Option<SocketAddr>,
+    /// Index of the interface that the sockets are bound to; 0 where they are not.
+    pub device: u32,
+    /// Ports among the usable ones that cannot be had.
+    pub used: u32,
+    /// Ports that could be had if none of these sockets were there.
+    pub usable: u32,
+    /// The used ones by the state of their socket, the most first.
+    pub by_state: Vec<(SocketState, u32)>,
+    /// The used ones by who has them, the most first.
+    pub holders: Vec<Holding>,
+}
+
+/// What a namespace offers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Namespace {
+    /// Which.
+    pub id: NetnsId,
+    /// `ip_local_port_range`, for IPv6 too.
+    pub range: PortRange,
+    /// Ports of the range that `ip_local_reserved_ports` takes out of it.
+    pub reserved: u32,
+    /// Other ports of the range that TCP sockets are bound to or listen on: no connect() gets them, whatever its
+    /// source and destination.
+    pub bound: u32,
+}
+
+/// Who holds the local ports at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// When it was begun.
+    pub at: BootNs,
+    /// Wall-clock time minus boot-clock time, nanoseconds.
+    pub boot_offset_ns: i64,
+    /// Where was looked.
+    pub namespaces: Vec<Namespace>,
+    /// The highest pressure first.
+    pub rows: Vec<Occupancy>,
+    /// Sockets that were read.
+    pub sockets: u64,
+    /// Reads that were begun again, because the kernel said that its tables changed meanwhile.
+    pub repeated: u32,
+    /// Whether this kernel shows sockets that are bound and neither connected nor listening. None where it does not
+    /// tell.
+    pub bound_visible: Option<bool>,
+    /// What could not be seen, in sentences.
+    pub limits: Vec<String>,
+}

@@ -1,0 +1,175 @@
+//! What a namespace offers to outgoing connections.
+//!
+//! In: the folder of its IPv4 settings, which count for IPv6 too (net/ipv6 asks `inet_get_local_port_range`). Out:
+//! the range and the ports that are reserved in it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::event::PortRange;
+
+/// Ports, one bit each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PortSet(Box<[u64; 1024]>);
+
+/// The range and what is taken out of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// `ip_local_port_range`.
+    pub range: PortRange,
+    /// `ip_local_reserved_ports`, inside of the range and outside.
+    pub reserved: PortSet,
+}
+
+/// Why settings could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The file could not be read.
+    #[error("read {}: {source}", .path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The kernel wrote what this version does not know.
+    #[error("read {}: not what the kernel writes there: '{text}'", .path.display())]
+    Unknown {
+        /// Which.
+        path: PathBuf,
+        /// What, escaped.
+        text: String,
+    },
+}
+
+impl Settings {
+    /// Reads them below `folder`: `/proc/sys/net/ipv4` is that of the namespace of the thread that reads.
+    ///
+    /// # Errors
+    /// When a file cannot be read or understood.
+    pub fn read(folder: &Path) -> Result<Self, SettingsError> {
+        Ok(Self {
+            range: parsed(folder, "ip_local_port_range", range)?,
+            reserved: parsed(folder, "ip_local_reserved_ports", ports)?,
+        })
+    }
+
+    /// Whether the kernel may choose this port.
+    #[must_use]
+    pub fn offers(&self, port: u16) -> bool {
+        (self.range.low..=self.range.high).contains(&port) && !self.reserved.contains(port)
+    }
+
+    /// Ports of the range that are reserved.
+    #[must_use]
+    pub fn reserved_in_range(&self) -> u32 {
+        let reserved =
+            (self.range.low..=self.range.high).filter(|port| self.reserved.contains(*port)).count();
+        u32::try_from(reserved).unwrap_or(u32::MAX)
+    }
+
+    /// Ports of the range that are not reserved.
+    #[must_use]
+    pub fn offered(&self) -> u32 {
+        let all = u32::from(self.range.high.saturating_sub(self.range.low)) + 1;
+        all - self.reserved_in_range()
+    }
+}
+
+impl PortSet {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(Box::new([0; 1024]))
+    }
+
+    /// Adds one.
+    pub fn insert(&mut self, port: u16) {
+        self.0[usize::from(port / 64)] |= 1 << (port % 64);
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        self.0[usize::from(port / 64)] & (1 << (port % 64)) != 0
+    }
+}
+
+impl Default for PortSet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for PortSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries((0..=u16::MAX).filter(|port| self.contains(*port))).finish()
+    }
+}
+
+fn parsed<T>(folder: &Path, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<T, SettingsError> {
+    let path = folder.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => parse(text.trim())
+            .ok_or_else(|| SettingsError::Unknown { path, text: text.escape_debug().to_string() }),
+        Err(source) => Err(SettingsError::Unreadable { path, source }),
+    }
+}
+
+/// Two numbers.
+fn range(text: &str) -> Option<PortRange> {
+    let mut words = text.split_ascii_whitespace().map(str::parse::<u16>);
+    let (low, high) = (words.next()?.ok()?, words.next()?.ok()?);
+    (low <= high && words.next().is_none()).then_some(PortRange { low, high })
+}
+
+/// Numbers and ranges with commas between (`proc_do_large_bitmap`, kernel/sysctl.c).
+fn ports(text: &str) -> Option<PortSet> {
+    let mut set = PortSet::new();
+    for word in text.split(',').filter(|word| !word.is_empty()) {
+        let (low, high) = word.split_once('-').unwrap_or((word, word));
+        (low.parse().ok()?..=high.parse().ok()?).for_each(|port| set.insert(port));
+    }
+    Some(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{PortRange, Settings};
+
+    fn read(range: &str, reserved: &str) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ip_local_port_range"), range).unwrap();
+        fs::write(folder.path().join("ip_local_reserved_ports"), reserved).unwrap();
+        Settings::read(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn ports_are_offered_that_are_in_the_range_and_not_reserved() {
+        let settings = read("40000\t40009\n", "8080,39990-40001,40005,65535\n").unwrap();
+        assert_eq!(settings.range, PortRange { low: 40000, high: 40009 });
+        assert_eq!((settings.reserved_in_range(), settings.offered()), (3, 7));
+        let offered: Vec<u16> = (0..=u16::MAX).filter(|port| settings.offers(*port)).collect();
+        assert_eq!(offered, [40002, 40003, 40004, 40006, 40007, 40008, 40009]);
+    }
+
+    #[test]
+    fn nothing_is_reserved_by_default_and_everything_can_be() {
+        assert_eq!(read("32768\t60999\n", "\n").unwrap().offered(), 28232);
+        assert_eq!(read("1\t65535\n", "0-65535\n").unwrap().offered(), 0);
+    }
+
+    #[test]
+    fn what_is_no_setting_is_refused_with_where_it_stands() {
+        for (range, reserved) in
+            [("", ""), ("1", ""), ("a b", ""), ("5 4", ""), ("1 2 3", ""), ("1 2", "x"), ("1 2", "3-x")]
+        {
+            let error = read(range, reserved).unwrap_err();
+            assert!(error.contains("ip_local_") && error.contains("not what"), "{range} {reserved}: {error}");
+        }
+        let error = Settings::read(std::path::Path::new("/nowhere")).unwrap_err();
+        assert!(error.to_string().starts_with("read /nowhere/ip_local_port_range: "), "{error}");
+    }
+}
