@@ -373,6 +373,8 @@ pub enum Item {
     Suppressed(Suppressed),
     /// How long searches took; before the summary, if that was asked for.
     Searches(Searches),
+    /// Who holds the local ports.
+    Ports(Snapshot),
     /// Last but one.
     Summary(Summary),
     /// Last.

@@ -1,8 +1,31 @@
 //! Text for a terminal.
 //!
-//! In: bytes that strangers chose. Out: text without control functions. Must not know: what the text is about.
+//! In: bytes that strangers chose. Out: text without control functions; how much of it has room. Must not know: what
+//! the text is about.
 
 use std::fmt::Write as _;
+use std::os::fd::AsRawFd as _;
+
+/// What a terminal shows at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size {
+    /// Characters in a line.
+    pub columns: usize,
+    /// Lines.
+    pub lines: usize,
+}
+
+/// That of the terminal on stdout; none where that is something else.
+#[must_use]
+pub fn size() -> Option<Size> {
+    let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
+    let descriptor = std::io::stdout().as_raw_fd();
+    // SAFETY: the request writes a `winsize`, and that lives through the call (ioctl_tty(2)).
+    let answer = unsafe { nix::libc::ioctl(descriptor, nix::libc::TIOCGWINSZ, &raw mut size) };
+    // A serial line may not know its size.
+    (answer == 0 && size.ws_row > 0 && size.ws_col > 0)
+        .then(|| Size { columns: size.ws_col.into(), lines: size.ws_row.into() })
+}
 
 /// Shows `bytes` so that no terminal acts on them: control, bidirectional, zero-width and other invisible
 /// characters and bytes that are not UTF-8 appear as escapes.

@@ -35,6 +35,14 @@ fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
         (&["trace", "--count", "0"], "0"),
         (&["trace", "--count"], "--count"),
         (&["trace", "extra"], "extra"),
+        (&["ports", "--netns", "blue"], "/run/netns/blue"),
+        (&["ports", "--netns", "0"], "0"),
+        (&["ports", "--dest", "localhost:80"], "localhost"),
+        (&["ports", "--watch", "never"], "never"),
+        (&["ports", "--top", "0"], "0"),
+        (&["ports", "--top", "3", "--json"], "--json"),
+        (&["ports", "--duration", "1s"], "--watch"),
+        (&["ports", "extra"], "extra"),
         (&["--json", "doctor"], "doctor"),
         (&["doctor", "--json"], "--json"),
         (&["--color", "pink"], "pink"),
@@ -59,8 +67,8 @@ fn help_names_what_works_and_nothing_else() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["trace", "doctor", "help"], "{help}");
-    for args in [&["trace", "--help"][..], &["doctor", "--help"], &["--version"]] {
+    assert_eq!(commands, ["trace", "ports", "doctor", "help"], "{help}");
+    for args in [&["trace", "--help"][..], &["ports", "--help"], &["doctor", "--help"], &["--version"]] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
         assert!(!stdout.is_empty(), "{args:?}");

@@ -120,6 +120,50 @@ const FAILURE: &[Group] = &[
     ],
 ];
 
+const SNAPSHOT: &[Group] = &[&[
+    must("schema", Is::Count),
+    must("portwatch", Is::Text),
+    must("time", Is::Time),
+    must("monotonic_ns", Is::Count),
+    must("boot_offset_ns", Is::Signed),
+    may("bound_visible", Is::Bool),
+    must("namespaces", Is::Each(&[NAMESPACE])),
+    must("rows", Is::Count),
+    must("sockets", Is::Count),
+    must("repeated", Is::Count),
+    must("limits", Is::Array),
+]];
+
+const NAMESPACE: Group = &[
+    must("netns", Is::Count),
+    must("port_range", Is::Fields(&[RANGE])),
+    must("reserved", Is::Count),
+    must("bound", Is::Count),
+];
+
+const PORTS: &[Group] = &[&[
+    must("time", Is::Time),
+    must("monotonic_ns", Is::Count),
+    must("netns", Is::Count),
+    must("protocol", Is::OneOf(&["tcp", "udp"])),
+    may("source", Is::Text),
+    may("destination", Is::Fields(&[ENDPOINT])),
+    may("device", Is::Count),
+    must("used", Is::Count),
+    must("usable", Is::Count),
+    must("port_range", Is::Fields(&[RANGE])),
+    must("reserved", Is::Count),
+    must("bound_by_others", Is::Count),
+    must("by_state", Is::Counts),
+    must("holders", Is::Each(&[HOLDER])),
+]];
+
+const HOLDER: Group = &[
+    may("process", Is::Fields(&[PROCESS])),
+    may("unknown", Is::OneOf(&["time_wait", "closed", "not_found"])),
+    must("count", Is::Count),
+];
+
 const LOST_REASONS: Is =
     Is::OneOf(&["ring_full", "queue_full", "malformed_record", "unaccounted", "skipped_run"]);
 
@@ -191,6 +235,53 @@ pub fn checked(output: &str) -> Result<Vec<Value>> {
     Ok(lines)
 }
 
+/// The snapshots of `portwatch ports --json`, each with its rows.
+///
+/// # Errors
+/// Says what breaks the contract, and where.
+pub fn snapshots(text: &str) -> Result<Vec<(Value, Vec<Value>)>> {
+    let mut snapshots: Vec<(Value, Vec<Value>)> = Vec::new();
+    for value in text.lines().map(line) {
+        let value = value?;
+        match (value["type"].as_str(), snapshots.last_mut()) {
+            (Some("snapshot"), _) => snapshots.push((value, Vec::new())),
+            (Some("ports"), Some((_, rows))) => {
+                occupancy(&value).with_context(|| value.to_string())?;
+                rows.push(value);
+            }
+            _ => bail!("not in a snapshot: {value}"),
+        }
+    }
+    for (head, rows) in &snapshots {
+        ensure!(head["rows"] == rows.len(), "{} rows follow {head}", rows.len());
+        let shares = rows.iter().map(|row| [&row["used"], &row["usable"]].map(|n| n.as_u64().unwrap_or(0)));
+        let sorted = shares.is_sorted_by(|[used, of], [next, of_next]| used * of_next >= next * of);
+        ensure!(sorted, "the fullest rows do not come first: {rows:?}");
+    }
+    Ok(snapshots)
+}
+
+/// What holds for the numbers of every row.
+fn occupancy(row: &Value) -> Result<()> {
+    let number = |value: &Value| value.as_u64().unwrap_or(0);
+    let sum = |counts: &Value| {
+        counts.as_object().into_iter().flatten().map(|(_, count)| number(count)).sum::<u64>()
+    };
+    ensure!(number(&row["used"]) == sum(&row["by_state"]), "the states do not add up to what is used");
+    ensure!((1..=number(&row["usable"])).contains(&number(&row["used"])), "more used than usable, or none");
+    let all = number(&row["port_range"]["high"]) - number(&row["port_range"]["low"]) + 1;
+    let subtracted = number(&row["reserved"]) + number(&row["bound_by_others"]);
+    ensure!(number(&row["usable"]) + subtracted == all, "usable is not the range without what is subtracted");
+    ensure!(row["source"].is_null() == row["destination"].is_null(), "a source without a destination");
+    for holder in row["holders"].as_array().into_iter().flatten() {
+        ensure!(
+            holder["process"].is_null() != holder["unknown"].is_null(),
+            "a process, or why there is none"
+        );
+    }
+    Ok(())
+}
+
 fn ledger(lines: &[Value]) -> Result<()> {
     let number = |value: &Value| value.as_u64().unwrap_or(0);
     let of = |kind: &'static str| lines.iter().filter(move |line| line["type"] == kind);
@@ -226,6 +317,8 @@ fn line(text: &str) -> Result<Value> {
         "searches" => SEARCHES,
         "summary" => SUMMARY,
         "end" => END,
+        "snapshot" => SNAPSHOT,
+        "ports" => PORTS,
         unknown => bail!("unknown type {unknown}"),
     };
     holds(&value, fields).with_context(|| text.to_owned())?;

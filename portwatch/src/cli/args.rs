@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::filter;
 use crate::event::{Destination, Errnos, Text};
 use crate::kernel::DETAIL_PER_WINDOW;
+use crate::ports::Netns;
 
 /// Why a connect() failed, which process asked, and for which destination.
 ///
@@ -37,6 +38,9 @@ pub(super) enum Command {
     /// One line per failed connect as it happens, a summary at the end (the default command)
     #[command(after_help = TRACE_EXAMPLES)]
     Trace(TraceArgs),
+    /// Who holds the local ports now, for each namespace, source and destination; needs no BPF
+    #[command(after_help = PORTS_EXAMPLES)]
+    Ports(PortsArgs),
     /// Whether this host can be traced, by which hooks, and what to do if not; needs no privileges
     Doctor,
 }
@@ -95,6 +99,48 @@ pub(super) struct TraceArgs {
     /// See failures in this way only, for tests
     #[arg(long, hide = true, value_enum)]
     pub(super) mode: Option<ModeChoice>,
+}
+
+const PORTS_EXAMPLES: &str = "\
+Examples:
+  portwatch ports                        this network namespace, the fullest first
+  portwatch ports --netns all            all of them (root)
+  portwatch ports --netns 4711           that of a process; a number from 4194304 on is a namespace's own, as in \
+NETNS of trace
+  portwatch ports --dest 10.0.0.9:443    what is taken towards one destination
+  portwatch ports --watch 5s             again and again
+  portwatch ports --json | jq -r 'select(.type == \"ports\" and .used * 10 >= .usable * 9)'
+
+USED of USABLE: usable is the local port range without reserved ports and without ports that other sockets are bound \
+to, which no connect() gets. Used are those that a connection has from this source to this destination, in TIME_WAIT \
+too. Without root, holders of other users' sockets and other namespaces are not seen, which is said.";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct PortsArgs {
+    /// JSON Lines on stdout instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+
+    /// Only connections to this address, network or port: 10.0.0.1, 10.0.0.0/8:443, :443, 2001:db8::1, '[2001:db8::/32]:443'
+    #[arg(long, value_name = "CIDR[:PORT]", value_parser = filter::destination)]
+    pub(super) dest: Option<Destination>,
+
+    /// All network namespaces, one by a file such as /run/netns/NAME, that of a process, or one by its number
+    /// [default: the one that portwatch runs in]
+    #[arg(long, value_name = "all|PATH|PID", value_parser = filter::netns)]
+    pub(super) netns: Option<Netns>,
+
+    /// Look again and again, each INTERVAL [default: 2s]
+    #[arg(long, value_name = "INTERVAL", num_args = 0..=1, default_missing_value = "2s", value_parser = filter::duration)]
+    pub(super) watch: Option<Duration>,
+
+    /// Stop watching after this time: 30s, 5m, 1h30m
+    #[arg(long, value_name = "TIME", requires = "watch", value_parser = filter::duration)]
+    pub(super) duration: Option<Duration>,
+
+    /// Rows to show [default: as many as the terminal has room for, 40 elsewhere]
+    #[arg(long, value_name = "N", conflicts_with = "json", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) top: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

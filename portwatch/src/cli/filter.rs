@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::event::{Destination, Errno, Errnos, Text};
+use crate::event::{Destination, Errno, Errnos, NetnsId, Text, Tgid};
+use crate::ports::Netns;
 
 /// Bytes of a thread's name that the kernel keeps (`TASK_COMM_LEN` less the NUL, include/linux/sched.h).
 const COMM_BYTES: usize = 15;
@@ -38,6 +39,25 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
     match Duration::try_from(duration) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("must be longer than nothing".to_owned()),
+    }
+}
+
+/// One more than the highest pid (`PID_MAX_LIMIT`, include/linux/threads.h). Numbers of namespaces begin far above
+/// (`PROC_DYNAMIC_FIRST`, fs/proc/generic.c).
+const PIDS: u32 = 4 * 1024 * 1024;
+
+pub(super) fn netns(word: &str) -> Result<Netns, String> {
+    if word == "all" {
+        return Ok(Netns::All);
+    }
+    match word.parse() {
+        Ok(0) => Err("no process has the id 0".to_owned()),
+        Ok(pid @ 1..PIDS) => Ok(Netns::Process(Tgid(pid))),
+        Ok(number) => Ok(Netns::Id(NetnsId(number))),
+        Err(_) if word.contains('/') => Ok(Netns::Path(word.into())),
+        Err(_) => Err(format!(
+            "'{word}' is not `all`, a file, or a number; `ip netns` keeps its names in /run/netns/{word}"
+        )),
     }
 }
 
@@ -79,8 +99,9 @@ fn split_port(word: &str) -> Result<(Option<&str>, Option<&str>), String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{comm, destination, duration, errnos};
-    use crate::event::{Errno, Errnos};
+    use super::{comm, destination, duration, errnos, netns};
+    use crate::event::{Errno, Errnos, NetnsId, Tgid};
+    use crate::ports::Netns;
 
     #[test]
     fn a_destination_is_an_address_a_network_a_port_or_both() {
@@ -113,6 +134,25 @@ mod tests {
             "10.0.0.1:",
         ] {
             assert!(destination(word).is_err(), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_namespace_is_all_a_file_a_process_or_its_own_number() {
+        let cases = [
+            ("all", Netns::All),
+            ("1", Netns::Process(Tgid(1))),
+            ("4194303", Netns::Process(Tgid(4_194_303))),
+            ("4026531840", Netns::Id(NetnsId(4_026_531_840))),
+            ("/run/netns/blue", Netns::Path("/run/netns/blue".into())),
+            ("./all", Netns::Path("./all".into())),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(netns(word), Ok(expected), "{word}");
+        }
+        assert!(netns("blue").unwrap_err().contains("/run/netns/blue"));
+        for word in ["", "0", "-1", "4294967296"] {
+            assert!(netns(word).is_err(), "{word}");
         }
     }
 

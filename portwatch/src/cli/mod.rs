@@ -8,6 +8,7 @@ mod filter;
 mod memory;
 mod outcome;
 mod output;
+mod ports;
 mod stop;
 mod trace;
 
@@ -33,6 +34,7 @@ pub fn run() -> Result<Outcome> {
     memory::hold_little();
     match args.command.unwrap_or(Command::Trace(args.trace)) {
         Command::Trace(options) => trace::run(&options, paint(args.color)),
+        Command::Ports(options) => ports::run(&options, paint(args.color)),
         Command::Doctor => doctor::run(paint(args.color)),
     }
 }

@@ -1,13 +1,14 @@
-//! What /proc still knows about a process whose event was just read. The only module that reads /proc and /sys for
-//! events.
+//! What /proc still knows about a process whose event was just read, or whose socket was found. The only module that
+//! reads /proc and /sys for that.
 //!
 //! In: a [`Process`] as the kernel side named it. Out: the same with [`Details`]. Identity never comes from here: a
-//! process whose start time does not match is another one.
+//! process whose start time does not match is another one. The exception is who holds a socket: that is looked up by
+//! id, as nothing else is known.
 
 mod process;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::event::{BootNs, Details, Process, Tgid};
@@ -16,6 +17,9 @@ use crate::event::{BootNs, Details, Process, Tgid};
 const REMEMBERED: usize = 4096;
 /// How long what was read is taken for true: a process may execute another program.
 const FRESH: Duration = Duration::from_secs(1);
+
+/// Where version 2 control groups are (cgroups(7)).
+const CGROUP_ROOT: &str = "/sys/fs/cgroup";
 
 /// Looks processes up, and remembers what it found.
 pub struct Enricher {
@@ -43,6 +47,14 @@ impl Enricher {
         }
         process.details = process::read(&self.proc_root, process.tgid, process.start);
         self.seen.insert(identity, (Instant::now(), process.details.clone()));
+    }
+
+    /// The process that has this id now; none if nobody has, or if it may not be looked at.
+    #[must_use]
+    pub fn identify(&mut self, tgid: Tgid) -> Option<Process> {
+        let mut process = process::identify(&self.proc_root, Path::new(CGROUP_ROOT), tgid)?;
+        self.enrich(&mut process);
+        Some(process)
     }
 
     /// Adds what was found earlier, without looking again.

@@ -1,11 +1,13 @@
 //! One process in /proc.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use crate::event::{BootNs, Details, Text, Tgid};
+use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
 
 /// Bytes of a command line that are kept.
 const CMDLINE_BYTES: u64 = 4096;
@@ -35,6 +37,38 @@ pub(super) fn read(proc_root: &Path, tgid: Tgid, start: BootNs) -> Details {
     let same = stat.start_ticks == start.0 / ns_per_tick();
     // On its way out a process loses its memory first, and with it executable and arguments.
     if same && !(stat.exiting && exe.is_none()) { Details::Read { exe, cmdline } } else { Details::Exited }
+}
+
+/// Who has this id now; none if nobody, or if it may not be looked at. The start is rounded down to clock ticks,
+/// which is all that /proc has.
+pub(super) fn identify(proc_root: &Path, cgroup_root: &Path, tgid: Tgid) -> Option<Process> {
+    let folder = proc_root.join(tgid.0.to_string());
+    let start = BootNs(stat(&folder).ok()?.start_ticks.saturating_mul(ns_per_tick()));
+    let mut comm = std::fs::read(folder.join("comm")).ok()?;
+    comm.pop_if(|byte| *byte == b'\n');
+    let status = String::from_utf8_lossy(&std::fs::read(folder.join("status")).ok()?).into_owned();
+    let real_id = |name| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_ascii_whitespace().next()?.parse().ok()
+    };
+    Some(Process {
+        tgid,
+        start,
+        tid: None,
+        comm: Text(comm),
+        uid: real_id("Uid:")?,
+        gid: real_id("Gid:")?,
+        cgroup: cgroup(&folder, cgroup_root).unwrap_or(CgroupId(0)),
+        details: Details::NotRead,
+    })
+}
+
+/// The inode number of its folder (cgroups(7): version 2 is hierarchy 0).
+fn cgroup(folder: &Path, cgroup_root: &Path) -> Option<CgroupId> {
+    let lines = std::fs::read(folder.join("cgroup")).ok()?;
+    let path = lines.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::/"))?;
+    let folder = cgroup_root.join(OsStr::from_bytes(path));
+    Some(CgroupId(std::fs::metadata(folder).ok()?.ino()))
 }
 
 fn arguments(path: &Path) -> Option<Vec<Text>> {
@@ -80,8 +114,10 @@ mod tests {
     use std::os::unix::fs::symlink;
     use std::path::Path;
 
-    use super::read;
-    use crate::event::{BootNs, Details, Text, Tgid};
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::{identify, read};
+    use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
 
     /// A /proc with one process: its start time in ticks, its name, its command line.
     fn fake(start_ticks: u64, name: &str, cmdline: &[u8]) -> tempfile::TempDir {
@@ -113,6 +149,36 @@ mod tests {
             ),
         };
         assert_eq!(look(root.path()), expected);
+    }
+
+    #[test]
+    fn who_has_an_id_is_told_with_what_makes_it_known_again() {
+        let root = fake(1234, "x", b"");
+        let folder = root.path().join("42");
+        fs::write(folder.join("comm"), b"a name\n").unwrap();
+        fs::write(folder.join("status"), "Name:\ta name\nUid:\t1000\t0\t0\t0\nGid:\t100\t0\t0\t0\n").unwrap();
+        fs::write(folder.join("cgroup"), "4:cpu:/old\n0::/some/where\n").unwrap();
+        let cgroups = root.path().join("cgroup");
+        fs::create_dir_all(cgroups.join("some/where")).unwrap();
+        let expected = Process {
+            tgid: Tgid(42),
+            start: BootNs(12_340_000_000),
+            tid: None,
+            comm: Text(b"a name".to_vec()),
+            uid: 1000,
+            gid: 100,
+            cgroup: CgroupId(fs::metadata(cgroups.join("some/where")).unwrap().ino()),
+            details: Details::NotRead,
+        };
+        assert_eq!(identify(root.path(), &cgroups, Tgid(42)).as_ref(), Some(&expected));
+        let details = read(root.path(), Tgid(42), expected.start);
+        assert!(
+            matches!(details, Details::Read { .. }),
+            "the rounded start is the same process: {details:?}"
+        );
+        let without_cgroup = identify(root.path(), root.path(), Tgid(42)).unwrap();
+        assert_eq!(without_cgroup.cgroup, CgroupId(0));
+        assert_eq!(identify(root.path(), &cgroups, Tgid(43)), None);
     }
 
     #[test]

@@ -77,12 +77,12 @@ pub struct Socket {
 #[derive(Debug, thiserror::Error)]
 pub enum DumpError {
     /// A system call failed.
-    #[error("{attempt} over sock_diag: {source}")]
+    #[error("{attempt} over sock_diag: {error}")]
     Refused {
         /// What was tried.
         attempt: String,
         /// Why not.
-        source: io::Error,
+        error: io::Error,
     },
     /// The part of the kernel that answers is missing.
     #[error(
@@ -115,7 +115,7 @@ pub(super) struct Reader {
 impl Reader {
     /// Opens one.
     pub(super) fn new() -> Result<Self, DumpError> {
-        let refused = |source| DumpError::Refused { attempt: "open a socket".to_owned(), source };
+        let refused = |error| DumpError::Refused { attempt: "open a socket".to_owned(), error };
         let mut socket = netlink_sys::Socket::new(NETLINK_SOCK_DIAG).map_err(refused)?;
         socket.bind_auto().map_err(refused)?;
         Ok(Self { socket, buffer: vec![0; BUFFER_BYTES], sequence_number: 0 })
@@ -128,7 +128,7 @@ impl Reader {
         request: &Request,
         mut each: impl FnMut(&Socket),
     ) -> Result<bool, DumpError> {
-        let refused = |source| request.refused(source);
+        let refused = |error| request.refused(error);
         self.sequence_number = self.sequence_number.wrapping_add(1);
         let bytes = request.bytes(self.sequence_number);
         let kernel = netlink_sys::SocketAddr::new(0, 0);
@@ -264,8 +264,8 @@ impl Request {
         }
     }
 
-    fn refused(&self, source: io::Error) -> DumpError {
-        DumpError::Refused { attempt: format!("list {} sockets", self.protocol_name()), source }
+    fn refused(&self, error: io::Error) -> DumpError {
+        DumpError::Refused { attempt: format!("list {} sockets", self.protocol_name()), error }
     }
 
     fn malformed(&self, what: &'static str) -> DumpError {

@@ -39,12 +39,12 @@ pub enum Netns {
 #[derive(Debug, thiserror::Error)]
 pub enum NetnsError {
     /// Not a namespace, or not to be looked at.
-    #[error("look at the network namespace {}: {source}", .path.display())]
+    #[error("look at the network namespace {}: {error}{}", .path.display(), hint(.error))]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: io::Error,
+        error: io::Error,
     },
     /// No process is in it and it has no name.
     #[error(
@@ -63,14 +63,14 @@ pub enum NetnsError {
         id: NetnsId,
     },
     /// The kernel lets this process not in.
-    #[error("enter the network namespace {} by {}: {source}{}", .id.0, .path.display(), hint(.source))]
+    #[error("enter the network namespace {} by {}: {error}{}", .id.0, .path.display(), hint(.error))]
     Refused {
         /// Which.
         id: NetnsId,
         /// The way in.
         path: PathBuf,
         /// Why not.
-        source: io::Error,
+        error: io::Error,
     },
     /// No thread could be started.
     #[error("start a thread to enter a network namespace: {0}")]
@@ -131,7 +131,7 @@ fn by_path(path: &Path) -> Result<Place, NetnsError> {
 
 fn id(path: &Path) -> Result<NetnsId, NetnsError> {
     let number = fs::metadata(path).map(|file| file.ino());
-    let unreadable = |source| NetnsError::Unreadable { path: path.to_owned(), source };
+    let unreadable = |error| NetnsError::Unreadable { path: path.to_owned(), error };
     // Numbers of namespaces have 32 bits (`ns_common.inum`).
     let no_namespace = |_| io::ErrorKind::InvalidInput.into();
     number.and_then(|number| u32::try_from(number).map_err(no_namespace)).map(NetnsId).map_err(unreadable)
@@ -149,7 +149,7 @@ fn all(proc_root: &Path, named: &Path) -> Places {
                 paths.push(path);
             }
         }
-        Err(NetnsError::Unreadable { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+        Err(NetnsError::Unreadable { error, .. }) if error.kind() == io::ErrorKind::PermissionDenied => {
             closed += 1;
         }
         Err(_) => {}
@@ -210,7 +210,7 @@ impl Place {
                 return setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| NetnsError::Refused {
                     id: self.id,
                     path: path.clone(),
-                    source: errno.into(),
+                    error: errno.into(),
                 });
             }
         }

@@ -25,12 +25,12 @@ pub struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub enum SettingsError {
     /// The file could not be read.
-    #[error("read {}: {source}", .path.display())]
+    #[error("read {}: {error}", .path.display())]
     Unreadable {
         /// Which.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        error: std::io::Error,
     },
     /// The kernel wrote what this version does not know.
     #[error("read {}: not what the kernel writes there: '{text}'", .path.display())]
@@ -112,7 +112,7 @@ fn parsed<T>(folder: &Path, name: &str, parse: impl Fn(&str) -> Option<T>) -> Re
     match fs::read_to_string(&path) {
         Ok(text) => parse(text.trim())
             .ok_or_else(|| SettingsError::Unknown { path, text: text.escape_debug().to_string() }),
-        Err(source) => Err(SettingsError::Unreadable { path, source }),
+        Err(error) => Err(SettingsError::Unreadable { path, error }),
     }
 }
 

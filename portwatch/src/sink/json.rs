@@ -3,6 +3,8 @@
 //! In: items. Out: one object a line, `type` first. Strings that are not UTF-8 appear lossily, with their bytes in
 //! `<field>_hex`.
 
+mod ports;
+
 use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -35,6 +37,11 @@ impl<W: Write> Json<W> {
     pub fn new(output: W) -> Self {
         Self { output, clock: Clock::default() }
     }
+
+    fn line(&mut self, line: &Value) -> io::Result<()> {
+        line.serialize(&mut Serializer::with_formatter(&mut self.output, Visible))?;
+        self.output.write_all(b"\n")
+    }
 }
 
 impl<W: Write> Sink for Json<W> {
@@ -43,6 +50,9 @@ impl<W: Write> Sink for Json<W> {
             self.clock = Clock { boot_offset_ns: start.boot_offset_ns };
         }
         let line = match item {
+            Item::Ports(snapshot) => {
+                return ports::lines(snapshot).try_for_each(|line| self.line(&line));
+            }
             Item::Start(start) => start_line(start, self.clock),
             Item::Failure(failure) => failure_line(failure, self.clock),
             Item::Lost(lost) => lost_line(*lost, self.clock),
@@ -51,8 +61,7 @@ impl<W: Write> Sink for Json<W> {
             Item::Summary(summary) => summary_line(summary, self.clock),
             Item::End(end) => end_line(end),
         };
-        line.serialize(&mut Serializer::with_formatter(&mut self.output, Visible))?;
-        self.output.write_all(b"\n")
+        self.line(&line)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -148,11 +157,7 @@ fn fault_fields(fault: &Fault) -> Map<String, Value> {
             Call::Bind => "bind",
             Call::Sendto => "sendto",
         },
-        "protocol": match fault.protocol {
-            Protocol::Tcp => "tcp",
-            Protocol::Udp => "udp",
-            Protocol::Mptcp => "mptcp",
-        },
+        "protocol": protocol(fault.protocol),
         "errno": fault.errno.name(),
         "errno_code": fault.errno.0,
         "cause": cause(fault).name(),
@@ -173,6 +178,14 @@ fn fault_fields(fault: &Fault) -> Map<String, Value> {
         }
     }
     fields
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Mptcp => "mptcp",
+    }
 }
 
 /// Where it wanted to go; the unspecified address and port 0 for a bind.

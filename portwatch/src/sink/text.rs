@@ -3,6 +3,7 @@
 //! In: items. Out: aligned columns; strings of processes escaped.
 
 mod columns;
+mod ports;
 mod searches;
 mod summary;
 
@@ -16,11 +17,12 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::cause;
 use crate::event::{
-    BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, PortRange, Process, Protocol, Start,
-    Suppressed, Tgid,
+    BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, PortRange, Process, Protocol, Snapshot,
+    Start, Suppressed, Tgid,
 };
 use crate::term::{Paint, clean};
 use columns::{Align, Columns};
+pub use ports::Fit;
 
 const HEADING: [&str; 10] =
     ["TIME", "PID", "COMM", "ERRNO", "SOURCE", "DESTINATION", "PORT RANGE", "CAUSE", "NETNS", "EXE"];
@@ -35,6 +37,7 @@ pub struct Text<W: Write> {
     heading_written: bool,
     summary: Option<String>,
     searches: Option<String>,
+    fit: Fit,
 }
 
 impl<W: Write> Text<W> {
@@ -44,7 +47,21 @@ impl<W: Write> Text<W> {
         // The usual: an IPv4 address with a port is 21 characters at most, an IPv6 one up to 47.
         let columns = Columns::new([12, 7, 15, 13, 15, 21, 11, 17, 10, 0].map(left));
         let (clock, heading_written) = (Clock::default(), false);
-        Self { output, paint, zone, clock, columns, heading_written, summary: None, searches: None }
+        let (summary, searches, fit) = (None, None, Fit::default());
+        Self { output, paint, zone, clock, columns, heading_written, summary, searches, fit }
+    }
+
+    /// The same, with tables of ports as large as this.
+    #[must_use]
+    pub fn fitted(self, fit: Fit) -> Self {
+        Self { fit, ..self }
+    }
+
+    fn ports(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        self.clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
+        let time = self.clock.at(snapshot.at).to_zoned(self.zone.clone());
+        let time = time.strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
+        write!(self.output, "{}", ports::shown(snapshot, &self.fit, &time, self.paint))
     }
 
     fn start(&mut self, start: &Start) {
@@ -114,6 +131,7 @@ impl<W: Write> Sink for Text<W> {
             Item::Failure(failure) => self.failure(failure)?,
             Item::Lost(lost) => self.lost(*lost)?,
             Item::Suppressed(suppressed) => self.suppressed(*suppressed)?,
+            Item::Ports(snapshot) => self.ports(snapshot)?,
             Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
             Item::Summary(summary) => {
                 self.summary = Some(summary::table(summary, self.paint, |instant| self.time_of_day(instant)));

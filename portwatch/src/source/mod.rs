@@ -1,9 +1,10 @@
 //! Where items come from.
 //!
-//! In: the kernel, now; a capture file, later. Out: [`Item`]s, first a start, last an end. Must not know: what items
-//! mean, who shows them.
+//! In: the kernel, now; a capture file, later. Out: [`Item`]s, first a start, last an end; or snapshots only. Must not
+//! know: what items mean, who shows them.
 
 pub mod live;
+pub mod snapshots;
 
 use anyhow::Result;
 

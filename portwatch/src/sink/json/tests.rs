@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::{Json, Sink as _};
 use crate::event::{
-    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Item, LossReason, Lost, NetnsId, NoRoom,
-    PortRange, Process, Protocol, Row, SearchTimes, Searches, Stage, Summary, Text, Tgid, Tid,
+    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Holder, Holding, Item, LossReason, Lost,
+    Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, SearchTimes, Searches,
+    Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid,
 };
 
 fn process(comm: &[u8], details: Details) -> Process {
@@ -169,4 +170,66 @@ fn a_bind_says_which_address_it_wanted_and_has_no_destination() {
     }
     assert_eq!(line["socket_port_range"], serde_json::json!({ "low": 40000, "high": 40001 }));
     assert_eq!(line["search_ns"], 42);
+}
+
+#[test]
+fn a_snapshot_is_a_line_and_one_for_each_row() {
+    let netns = NetnsId(4);
+    let holding = |holder, count| Holding { holder, count };
+    let row = Occupancy {
+        netns,
+        protocol: Protocol::Tcp,
+        source: Some([10, 0, 0, 1].into()),
+        destination: Some(([10, 0, 0, 2], 443).into()),
+        device: 3,
+        used: 3,
+        usable: 6,
+        by_state: vec![(SocketState::TimeWait, 2), (SocketState::FinWait2, 1)],
+        holders: vec![holding(Holder::TimeWait, 2), holding(Holder::NotFound, 1)],
+    };
+    let any = Occupancy {
+        source: None,
+        destination: None,
+        device: 0,
+        used: 1,
+        usable: 7,
+        by_state: vec![(SocketState::Bound, 1)],
+        holders: vec![holding(Holder::Process(process(b"x", Details::Exited)), 1)],
+        ..row.clone()
+    };
+    let range = PortRange { low: 40000, high: 40009 };
+    let snapshot = Snapshot {
+        at: BootNs(9),
+        boot_offset_ns: 1,
+        namespaces: vec![Namespace { id: netns, range, reserved: 3, bound: 1 }],
+        rows: vec![row, any],
+        sockets: 5,
+        repeated: 0,
+        bound_visible: None,
+        limits: vec!["a".to_owned()],
+    };
+    let expected = [
+        concat!(
+            r#"{"type":"snapshot","schema":1,"portwatch":""#,
+            env!("CARGO_PKG_VERSION"),
+            r#"","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"boot_offset_ns":1,"#,
+            r#""namespaces":[{"netns":4,"port_range":{"low":40000,"high":40009},"reserved":3,"bound":1}],"#,
+            r#""rows":2,"sockets":5,"repeated":0,"limits":["a"]}"#,
+        ),
+        concat!(
+            r#"{"type":"ports","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"netns":4,"protocol":"tcp","#,
+            r#""source":"10.0.0.1","destination":{"address":"10.0.0.2","port":443},"device":3,"used":3,"usable":6,"#,
+            r#""port_range":{"low":40000,"high":40009},"reserved":3,"bound_by_others":1,"#,
+            r#""by_state":{"time_wait":2,"fin_wait2":1},"#,
+            r#""holders":[{"unknown":"time_wait","count":2},{"unknown":"not_found","count":1}]}"#,
+        ),
+        concat!(
+            r#"{"type":"ports","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"netns":4,"protocol":"tcp","#,
+            r#""used":1,"usable":7,"port_range":{"low":40000,"high":40009},"reserved":3,"bound_by_others":0,"#,
+            r#""by_state":{"bound":1},"holders":[{"process":{"pid":7,"tid":8,"comm":"x","start_ns":5,"uid":1,"#,
+            r#""gid":2,"cgroup":3,"exited":true},"count":1}]}"#,
+        ),
+    ];
+    let lines = line(&Item::Ports(snapshot));
+    assert_eq!(lines.lines().collect::<Vec<_>>(), expected);
 }

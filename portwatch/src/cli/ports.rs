@@ -1,0 +1,53 @@
+//! `portwatch ports`: who holds the local ports now.
+
+use std::io::{BufWriter, IsTerminal as _};
+
+use anyhow::{Context as _, Result};
+use jiff::tz::TimeZone;
+use tokio::runtime::Builder;
+
+use super::Outcome;
+use super::args::PortsArgs;
+use super::output::Output;
+use super::stop::stop;
+use crate::pipeline;
+use crate::ports::Query;
+use crate::sink::Sink;
+use crate::sink::json::Json;
+use crate::sink::text::{Fit, Text};
+use crate::source::snapshots::{Again, Snapshots};
+use crate::term::{self, Paint};
+
+pub(super) fn run(args: &PortsArgs, paint: Paint) -> Result<Outcome> {
+    // Signals are waited for beside the main thread, which may hang in a write.
+    let runtime =
+        Builder::new_multi_thread().worker_threads(1).enable_all().build().context("start the runtime")?;
+    runtime.block_on(look(args, paint))?;
+    Ok(Outcome::Done)
+}
+
+async fn look(args: &PortsArgs, paint: Paint) -> Result<()> {
+    let query = Query { netns: args.netns.clone().unwrap_or_default(), destination: args.dest };
+    let (again, done) = match args.watch {
+        None => (None, None),
+        Some(interval) => {
+            let (stop, done) = stop(args.duration)?;
+            (Some(Again { interval, stop }), Some(done))
+        }
+    };
+    let output = BufWriter::new(Output::new());
+    let sink: Box<dyn Sink> = if args.json {
+        Box::new(Json::new(output))
+    } else {
+        let on_screen = std::io::stdout().is_terminal();
+        let size: Option<fn() -> _> = if on_screen { Some(term::size) } else { None };
+        let top = args.top.and_then(|rows| usize::try_from(rows).ok());
+        let fit = Fit { top, size, watching: args.watch.is_some() };
+        Box::new(Text::new(output, paint, TimeZone::system()).fitted(fit))
+    };
+    let result = pipeline::run(&mut Snapshots::new(query, again), &mut [sink]).await;
+    if let Some(done) = done {
+        done.tell();
+    }
+    result
+}

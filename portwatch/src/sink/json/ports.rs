@@ -1,0 +1,105 @@
+//! Who holds the local ports: one line a snapshot, then one a row.
+
+use std::iter::once;
+
+use serde_json::{Map, Value, json};
+
+use super::{SCHEMA, endpoint, object, process, protocol, range};
+use crate::clock::Clock;
+use crate::event::{Holder, Holding, Namespace, Occupancy, Snapshot, SocketState};
+
+/// All lines of a snapshot.
+pub(super) fn lines(snapshot: &Snapshot) -> impl Iterator<Item = Value> {
+    once(head(snapshot)).chain(snapshot.rows.iter().map(|occupancy| row(snapshot, occupancy)))
+}
+
+fn head(snapshot: &Snapshot) -> Value {
+    let mut line = object(json!({
+        "type": "snapshot",
+        "schema": SCHEMA,
+        "portwatch": env!("CARGO_PKG_VERSION"),
+    }));
+    line.extend(when(snapshot));
+    line.insert("boot_offset_ns".to_owned(), json!(snapshot.boot_offset_ns));
+    if let Some(visible) = snapshot.bound_visible {
+        line.insert("bound_visible".to_owned(), json!(visible));
+    }
+    let namespace = |namespace: &Namespace| {
+        json!({
+            "netns": namespace.id.0,
+            "port_range": range(namespace.range),
+            "reserved": namespace.reserved,
+            "bound": namespace.bound,
+        })
+    };
+    line.extend(object(json!({
+        "namespaces": snapshot.namespaces.iter().map(namespace).collect::<Vec<_>>(),
+        "rows": snapshot.rows.len(),
+        "sockets": snapshot.sockets,
+        "repeated": snapshot.repeated,
+        "limits": snapshot.limits,
+    })));
+    Value::Object(line)
+}
+
+fn row(snapshot: &Snapshot, row: &Occupancy) -> Value {
+    let mut line = object(json!({ "type": "ports" }));
+    line.extend(when(snapshot));
+    line.extend(object(json!({ "netns": row.netns.0, "protocol": protocol(row.protocol) })));
+    if let Some(source) = row.source {
+        line.insert("source".to_owned(), json!(source.to_string()));
+    }
+    if let Some(destination) = row.destination {
+        line.insert("destination".to_owned(), endpoint(destination));
+    }
+    if row.device != 0 {
+        line.insert("device".to_owned(), json!(row.device));
+    }
+    line.extend(object(json!({ "used": row.used, "usable": row.usable })));
+    if let Some(namespace) = snapshot.namespaces.iter().find(|namespace| namespace.id == row.netns) {
+        let all = u32::from(namespace.range.high - namespace.range.low) + 1;
+        line.extend(object(json!({
+            "port_range": range(namespace.range),
+            "reserved": namespace.reserved,
+            "bound_by_others": all - namespace.reserved - row.usable,
+        })));
+    }
+    let by_state = |(of, count): &(SocketState, u32)| (state(*of).to_owned(), json!(count));
+    line.extend(object(json!({
+        "by_state": row.by_state.iter().map(by_state).collect::<Map<_, _>>(),
+        "holders": row.holders.iter().map(holding).collect::<Vec<_>>(),
+    })));
+    Value::Object(line)
+}
+
+fn when(snapshot: &Snapshot) -> Map<String, Value> {
+    let clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
+    object(json!({ "time": clock.rfc3339(snapshot.at), "monotonic_ns": snapshot.at.0 }))
+}
+
+fn holding(holding: &Holding) -> Value {
+    let count = holding.count;
+    let unknown = |why: &str| json!({ "unknown": why, "count": count });
+    match &holding.holder {
+        Holder::Process(who) => json!({ "process": process(who), "count": count }),
+        Holder::TimeWait => unknown("time_wait"),
+        Holder::Closed => unknown("closed"),
+        Holder::NotFound => unknown("not_found"),
+    }
+}
+
+fn state(state: SocketState) -> &'static str {
+    match state {
+        SocketState::Established => "established",
+        SocketState::SynSent => "syn_sent",
+        SocketState::SynRecv => "syn_recv",
+        SocketState::FinWait1 => "fin_wait1",
+        SocketState::FinWait2 => "fin_wait2",
+        SocketState::TimeWait => "time_wait",
+        SocketState::CloseWait => "close_wait",
+        SocketState::LastAck => "last_ack",
+        SocketState::Closing => "closing",
+        SocketState::Listen => "listen",
+        SocketState::Bound => "bound",
+    }
+}
