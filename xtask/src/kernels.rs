@@ -3,6 +3,8 @@
 //! In: a series such as 6.1. Out: a kernel image in the cache, fetched when no kernel of that series is there.
 //! The flavour made for virtual machines boots fastest and has what the hooks need built in.
 
+mod modules;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;

@@ -30,6 +30,8 @@ const ALL_KERNELS: [Series; 5] = [
     Series::Numbered(6, 18),
     Series::Newest,
 ];
+/// sock_diag: in Debian's kernels modules, in the order in which they need each other.
+const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
 const GUEST_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// The exit code of a wrong command line, as clap has it.
 const USAGE: u8 = 2;
@@ -164,7 +166,10 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     report.add("host".to_owned(), on_host(checkout, filter));
     let mut kernels = Kernels::default();
     for series in chosen(&args.kernel) {
-        let result = kernels.fetch(&series).and_then(|kernel| in_guest(checkout, &kernel, &programs, filter));
+        let result = kernels.fetch(&series).and_then(|kernel| {
+            let modules = kernels.modules(&kernel, &MODULES)?;
+            in_guest(checkout, &kernel, &modules, &programs, filter)
+        });
         report.add(format!("linux {series}"), result);
     }
     if filter.is_none() {
@@ -204,6 +209,7 @@ fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> 
 fn in_guest(
     checkout: &Checkout,
     kernel: &Kernel,
+    modules: &[PathBuf],
     programs: &Programs,
     filter: Option<&str>,
 ) -> Result<(bool, String)> {
@@ -213,9 +219,10 @@ fn in_guest(
     files.program("usr/bin/loadgen", &programs.loadgen, "LOADGEN_BIN")?;
     files.program("usr/bin/churn", &programs.churn, "CHURN_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
+    let load = files.modules(modules)?;
     let filter_word = filter.map(quoted).unwrap_or_default();
     let script = format!(
-        "echo \"{RELEASE}$(uname -r)\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
+        "{load}echo \"{RELEASE}$(uname -r)\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
     );
     let name = "test".to_owned();
     let job = Job { name, files, script, terminal: Terminal::Log, clock: Clock::Wall, limit: GUEST_LIMIT };

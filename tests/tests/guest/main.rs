@@ -12,6 +12,7 @@ mod doctor;
 mod filters;
 mod losses;
 mod memory;
+mod ports;
 mod privileges;
 mod refusals;
 mod session;

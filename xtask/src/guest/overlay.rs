@@ -13,7 +13,7 @@ use super::archive::Archive;
 use crate::process::quoted;
 
 const INIT: &str = include_str!("../../guest/init");
-const FOLDERS: [&str; 1] = ["etc/portwatch"];
+const FOLDERS: [&str; 2] = ["etc/portwatch", "modules"];
 const EXECUTABLE: u32 = 0o755;
 const TEXT: u32 = 0o644;
 
@@ -43,6 +43,18 @@ impl Overlay {
     /// Adds a file to read.
     pub(crate) fn text(&mut self, name: &str, contents: &str) {
         self.files.push((name.to_owned(), TEXT, contents.into()));
+    }
+
+    /// Adds the modules in `files`, and returns the line of a script that loads them in their order.
+    pub(crate) fn modules(&mut self, files: &[PathBuf]) -> Result<String> {
+        let mut line = String::new();
+        for file in files {
+            let contents = fs::read(file).with_context(|| format!("read {}", file.display()))?;
+            let name = format!("modules/{}", file.file_name().unwrap_or_default().to_string_lossy());
+            line.push_str(&format!("insmod {}\n", quoted(&format!("/{name}"))));
+            self.files.push((name, TEXT, contents));
+        }
+        Ok(line)
     }
 
     /// Adds what is in an archive.
