@@ -126,7 +126,7 @@ impl Reader {
     pub(super) fn read(
         &mut self,
         request: &Request,
-        mut each: impl FnMut(&Socket),
+        each: &mut dyn FnMut(&Socket),
     ) -> Result<bool, DumpError> {
         let refused = |error| request.refused(error);
         self.sequence_number = self.sequence_number.wrapping_add(1);
@@ -143,7 +143,7 @@ impl Reader {
             if part.is_empty() {
                 return Err(request.malformed("no message"));
             }
-            match request.part(part, self.sequence_number, &mut each)? {
+            match request.part(part, self.sequence_number, each)? {
                 Part::More { interrupted } => consistent &= !interrupted,
                 Part::Last { interrupted } => return Ok(consistent && !interrupted),
             }
@@ -197,7 +197,7 @@ impl Request {
         &self,
         bytes: &[u8],
         sequence_number: u32,
-        each: &mut impl FnMut(&Socket),
+        each: &mut dyn FnMut(&Socket),
     ) -> Result<Part, DumpError> {
         let mut rest = bytes;
         let mut interrupted = false;

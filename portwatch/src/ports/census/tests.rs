@@ -1,0 +1,89 @@
+//! A reader made up: one that is interrupted, one that is refused.
+
+use super::super::settings::PortSet;
+use super::{Census, DumpError, NetnsId, Protocol, Request, Settings, Socket, collect, requests};
+use crate::event::{Destination, PortRange, SocketState};
+
+const READS: usize = 4;
+
+fn settings() -> Settings {
+    Settings { range: PortRange { low: 40000, high: 40009 }, reserved: PortSet::new() }
+}
+
+fn socket(port: u16) -> Socket {
+    Socket {
+        protocol: Protocol::Tcp,
+        state: SocketState::Established,
+        source: ([127, 0, 0, 1], port).into(),
+        destination: ([127, 0, 0, 1], 80).into(),
+        device: 0,
+        inode: 1,
+        cookie: 1,
+    }
+}
+
+/// Reads with `reader`, which is told how many reads were before.
+fn collected(
+    mut reader: impl FnMut(usize, &Request) -> Result<bool, DumpError>,
+) -> Result<Census, DumpError> {
+    let mut reads = 0;
+    collect(NetnsId(1), &settings(), &requests(&settings(), None), |request, each| {
+        each(&socket(40000 + u16::try_from(reads).unwrap()));
+        reads += 1;
+        reader(reads - 1, request)
+    })
+}
+
+fn ports(census: &Census) -> Vec<u16> {
+    let mut ports: Vec<u16> = census.tables[0].held().map(|held| held.port).collect();
+    ports.sort_unstable();
+    ports
+}
+
+#[test]
+fn tables_that_changed_are_read_again_from_the_start_once() {
+    let calm = collected(|_, _| Ok(true)).unwrap();
+    assert_eq!((calm.repeated, calm.sockets, calm.limits.len()), (0, 4, 0));
+    assert_eq!(ports(&calm), [40000, 40001, 40002, 40003]);
+    let once = collected(|read, _| Ok(read != 1)).unwrap();
+    assert_eq!((once.repeated, once.sockets, once.limits.len()), (1, 4, 0));
+    assert_eq!(ports(&once), [40004, 40005, 40006, 40007], "nothing of the first attempt is left");
+    let always = collected(|_, _| Ok(false)).unwrap();
+    assert_eq!((always.repeated, always.sockets), (1, 4));
+    assert!(always.limits[0].contains("changed while they were read"), "{:?}", always.limits);
+}
+
+#[test]
+fn udp_may_be_missing_and_tcp_may_not() {
+    let missing = |of: Protocol| {
+        collected(move |_, request| match request.protocol == of {
+            true => Err(DumpError::NoDiag { protocol: "X", module: "x_diag" }),
+            false => Ok(true),
+        })
+    };
+    let without_udp = missing(Protocol::Udp).unwrap();
+    assert_eq!(
+        without_udp.limits,
+        ["UDP is left out: list X sockets over sock_diag: this kernel has no x_diag, or may not load it"]
+    );
+    assert!(
+        missing(Protocol::Tcp)
+            .unwrap_err()
+            .to_string()
+            .contains("hint: as root on the host, modprobe x_diag")
+    );
+}
+
+#[test]
+fn the_kernel_is_asked_for_no_more_than_is_wanted() {
+    let asked = |destination: Option<&str>| {
+        let destination = destination
+            .map(|network| Destination { network: Some(network.parse().unwrap()), port: Some(443) });
+        requests(&settings(), destination.as_ref())
+    };
+    assert_eq!(asked(None).len(), READS);
+    // Of both families what is bound and UDP; connections of the family, or of both for IPv4.
+    for (network, count) in [("10.0.0.0/8", 6), ("2001:db8::/32", 5), ("::/0", 6)] {
+        assert_eq!(asked(Some(network)).len(), count, "{network}");
+    }
+}
