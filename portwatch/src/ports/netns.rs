@@ -163,7 +163,7 @@ fn all(proc_root: &Path, named: &Path) -> Places {
     let mut limits = Vec::new();
     if closed > 0 {
         limits.push(format!(
-            "the network namespaces of {closed} threads of other users could not be looked at: run as root to see all"
+            "the network namespaces of {closed} threads could not be looked at: run as root on the host to see all"
         ));
     }
     Places { places, many: true, limits }

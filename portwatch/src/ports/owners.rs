@@ -73,7 +73,7 @@ impl Owners {
         }
         if closed > 0 && !inodes.is_empty() {
             owners.limits.push(format!(
-                "{closed} processes of other users could not be looked into, so holders are missing: run as root, or \
+                "{closed} processes could not be looked into, so holders are missing: run as root on the host, or \
                  with CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, to see all"
             ));
         }

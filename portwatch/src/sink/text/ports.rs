@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::columns::{Align, Columns};
-use crate::event::{Holder, Holding, Occupancy, Protocol, Snapshot, SocketState};
+use crate::event::{Holder, Holding, Occupancy, PortRange, Protocol, Snapshot, SocketState};
 use crate::term::{Paint, Size, clean};
 
 /// Rows that are shown where nobody says how many and no terminal has a height; all are in JSON.
@@ -29,112 +29,130 @@ pub struct Fit {
 /// The whole of a snapshot, taken at `time`.
 pub(super) fn shown(snapshot: &Snapshot, fit: &Fit, time: &str, paint: Paint) -> String {
     let size = fit.size.and_then(|ask| ask());
-    let notes = notes(snapshot);
-    let title = fit.watching.then(|| format!("{time}, {}", plural(snapshot.sockets, "socket")));
-    // What stands beside the rows: title, heading, what is left out, an empty line, notes, the cursor's line.
-    let beside = usize::from(fit.watching) + 3 + notes.len() + 1;
+    let (titles, notes) = (titles(snapshot, fit, time), notes(snapshot));
+    // What stands beside the rows: titles, heading, what is left out, an empty line, notes, the cursor's line.
+    let beside = titles.len() + 3 + notes.len() + 1;
     let room = size.map(|size| size.lines.saturating_sub(beside).max(LEAST_ROWS));
     let limit = fit.top.or(room).unwrap_or(SHOWN_ROWS);
+    let mut lines: Vec<(Look, String)> = titles.into_iter().map(|title| (Look::Faint, title)).collect();
+    match snapshot.namespaces.as_slice() {
+        _ if snapshot.rows.is_empty() => lines.push((Look::Plain, nothing(snapshot))),
+        [_] => lines.extend(table(snapshot, limit, WITHIN_ONE, within_one)),
+        _ => lines.extend(table(snapshot, limit, AMONG_MANY, |row| among_many(snapshot, row))),
+    }
+    if !notes.is_empty() {
+        lines.push((Look::Plain, String::new()));
+    }
+    lines.extend(notes.into_iter().map(|note| (Look::Plain, note)));
+    if fit.watching && size.is_none() {
+        lines.push((Look::Plain, String::new()));
+    }
     let mut text = String::new();
     if fit.watching && size.is_some() {
         text.push_str(CLEAR);
     }
     // On a screen a line that wraps would push others out of it.
-    let columns = if fit.watching { size.map(|size| size.columns) } else { None };
-    let mut line = |line: &str, paint: &dyn Fn(&str) -> String| {
-        let cut: String = line.chars().take(columns.unwrap_or(usize::MAX)).collect();
+    let columns = size.filter(|_| fit.watching).map_or(usize::MAX, |size| size.columns);
+    for (look, line) in lines {
+        let line: String = line.chars().take(columns).collect();
+        let line = match look {
+            Look::Plain => line,
+            Look::Faint => paint.faint(&line),
+            Look::Strong => paint.strong(&line),
+        };
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{}", paint(&cut));
-    };
-    let plain = |text: &str| text.to_owned();
-    if let Some(title) = title {
-        line(&title, &|text| paint.faint(text));
-    }
-    if snapshot.rows.is_empty() {
-        line(&nothing(snapshot), &plain);
-    } else {
-        table(snapshot, limit, paint, &mut line);
-    }
-    if !notes.is_empty() {
-        line("", &plain);
-    }
-    for note in notes {
-        line(&note, &plain);
-    }
-    if fit.watching && size.is_none() {
-        line("", &plain);
+        let _ = writeln!(text, "{line}");
     }
     text
 }
 
-fn table(
+/// How a line stands out.
+enum Look {
+    Plain,
+    Faint,
+    Strong,
+}
+
+/// When, if more tables follow; and where, if that is one place.
+fn titles(snapshot: &Snapshot, fit: &Fit, time: &str) -> Vec<String> {
+    let mut titles = Vec::new();
+    if fit.watching {
+        titles.push(format!("{time}, {}", plural(snapshot.sockets, "socket")));
+    }
+    if let ([one], false) = (snapshot.namespaces.as_slice(), snapshot.rows.is_empty()) {
+        let PortRange { low, high } = one.range;
+        titles.push(format!(
+            "network namespace {}: local port range {low}-{high}, {} of them reserved, {} bound",
+            one.id.0, one.reserved, one.bound
+        ));
+    }
+    titles
+}
+
+type Heading<const N: usize> = [(&'static str, Align, usize); N];
+
+const SHARE: (&str, Align, usize) = ("FULL", Align::Right, 4);
+const USED: (&str, Align, usize) = ("USED", Align::Right, 5);
+const USABLE: (&str, Align, usize) = ("USABLE", Align::Right, 6);
+const SOURCE: (&str, Align, usize) = ("SOURCE", Align::Left, 9);
+const DESTINATION: (&str, Align, usize) = ("DESTINATION", Align::Left, 14);
+const STATES: (&str, Align, usize) = ("STATES", Align::Left, 10);
+const HELD_BY: (&str, Align, usize) = ("HELD BY", Align::Left, 0);
+const PORT_RANGE: (&str, Align, usize) = ("PORT RANGE", Align::Left, 11);
+const NETNS: (&str, Align, usize) = ("NETNS", Align::Left, 10);
+/// Columns where there is one namespace, whose title says the rest.
+const WITHIN_ONE: Heading<7> = [SHARE, USED, USABLE, SOURCE, DESTINATION, STATES, HELD_BY];
+/// Columns where there are several.
+const AMONG_MANY: Heading<9> = [SHARE, USED, USABLE, SOURCE, DESTINATION, PORT_RANGE, NETNS, STATES, HELD_BY];
+
+fn table<const N: usize>(
     snapshot: &Snapshot,
     limit: usize,
-    paint: Paint,
-    line: &mut impl FnMut(&str, &dyn Fn(&str) -> String),
-) {
-    let rows: Vec<[String; 10]> = snapshot.rows.iter().take(limit).map(|row| cells(snapshot, row)).collect();
-    let (left, right) = (|width| (Align::Left, width), |width| (Align::Right, width));
-    let mut columns = Columns::new([
-        right(4),
-        right(5),
-        right(6),
-        left(5),
-        left(9),
-        left(14),
-        left(11),
-        left(10),
-        left(10),
-        left(0),
-    ]);
+    heading: Heading<N>,
+    cells: impl Fn(&Occupancy) -> [String; N],
+) -> Vec<(Look, String)> {
+    let rows: Vec<[String; N]> = snapshot.rows.iter().take(limit).map(cells).collect();
+    let mut columns = Columns::new(heading.map(|(_, align, width)| (align, width)));
     rows.iter().for_each(|row| columns.fit(row));
-    let heading = [
-        "FULL",
-        "USED",
-        "USABLE",
-        "PROTO",
-        "SOURCE",
-        "DESTINATION",
-        "PORT RANGE",
-        "NETNS",
-        "STATES",
-        "HELD BY",
-    ];
-    line(&columns.line(&heading.map(str::to_owned)), &|text| paint.faint(text));
+    let mut lines = vec![(Look::Faint, columns.line(&heading.map(|(name, ..)| name.to_owned())))];
     for (row, cells) in snapshot.rows.iter().zip(&rows) {
-        let full = row.used >= row.usable;
-        line(&columns.line(cells), &|text| if full { paint.strong(text) } else { text.to_owned() });
+        let look = if row.used >= row.usable { Look::Strong } else { Look::Plain };
+        lines.push((look, columns.line(cells)));
     }
     if let Some(hidden @ 1..) = snapshot.rows.len().checked_sub(limit) {
         let hidden = plural(hidden as u64, "more row");
-        line(&format!("… and {hidden} less full; --top N shows N rows, --json all"), &|text| {
-            text.to_owned()
-        });
+        lines.push((Look::Plain, format!("… and {hidden} less full; --top N shows N rows, --json all")));
     }
+    lines
 }
 
-fn cells(snapshot: &Snapshot, row: &Occupancy) -> [String; 10] {
-    let range = snapshot.namespaces.iter().find(|namespace| namespace.id == row.netns).map_or_else(
-        || "-".to_owned(),
-        |namespace| format!("{}-{}", namespace.range.low, namespace.range.high),
-    );
-    let mut destination = row.destination.map_or_else(|| "any".to_owned(), |to| to.to_string());
-    if row.device != 0 {
-        // Writing to a String cannot fail.
-        let _ = write!(destination, " (interface {})", row.device);
-    }
+fn within_one(row: &Occupancy) -> [String; 7] {
     [
         share(row),
         row.used.to_string(),
         row.usable.to_string(),
-        protocol(row).to_owned(),
         row.source.map_or_else(|| "any".to_owned(), |source| source.to_string()),
-        destination,
-        range,
-        row.netns.0.to_string(),
+        destination(row),
         states(row),
         holders(&row.holders),
     ]
+}
+
+fn among_many(snapshot: &Snapshot, row: &Occupancy) -> [String; 9] {
+    let [share, used, usable, source, destination, states, holders] = within_one(row);
+    let range = snapshot.namespaces.iter().find(|namespace| namespace.id == row.netns).map_or_else(
+        || "-".to_owned(),
+        |namespace| format!("{}-{}", namespace.range.low, namespace.range.high),
+    );
+    [share, used, usable, source, destination, range, row.netns.0.to_string(), states, holders]
+}
+
+/// With its protocol where that is not TCP, as in `trace`.
+fn destination(row: &Occupancy) -> String {
+    let protocol = if row.protocol == Protocol::Udp { "udp " } else { "" };
+    let to = row.destination.map_or_else(|| "any".to_owned(), |to| to.to_string());
+    let device = if row.device == 0 { String::new() } else { format!(" (interface {})", row.device) };
+    format!("{protocol}{to}{device}")
 }
 
 /// In percent, rounded down: 100 % are all.
@@ -142,14 +160,6 @@ fn share(row: &Occupancy) -> String {
     match u64::from(row.used) * 100 / u64::from(row.usable.max(1)) {
         0 => "<1%".to_owned(),
         percent => format!("{}%", percent.min(100)),
-    }
-}
-
-fn protocol(row: &Occupancy) -> &'static str {
-    match row.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Mptcp => "mptcp",
     }
 }
 
@@ -210,7 +220,7 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     };
     if any(Protocol::Tcp) {
         notes.push(
-            "tcp any: ports that sockets listen on or are bound to. No connect() gets one of them, wherever it goes; \
+            "any: ports that TCP sockets listen on or are bound to. No connect() gets one of them, wherever it goes; \
              the usable ports of the other rows are without them"
                 .to_owned(),
         );

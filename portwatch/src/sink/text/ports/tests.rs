@@ -70,13 +70,37 @@ fn snapshot() -> Snapshot {
 fn the_fullest_row_stands_first_and_says_who_holds_what() {
     let text = shown(&snapshot(), &Fit::default(), "now", Paint::Plain);
     let expected = "\
-FULL   USED  USABLE  PROTO  SOURCE     DESTINATION                   PORT RANGE   NETNS       STATES                       HELD BY
-100%     98      98  tcp    127.0.0.1  127.0.0.1:8080                40000-40099  4026531840  TIME_WAIT 90, ESTABLISHED 8  nobody (TIME_WAIT) 90, cu\\u{1b}[31mrl (pid 132) 8
- 50%     49      98  tcp    127.0.0.1  127.0.0.1:8080 (interface 3)  40000-40099  4026531840  ESTABLISHED 49               a (pid 1) 9, a (pid 2) 9, a (pid 3) 9, 3 more
-  2%      2     100  tcp    any        any                           40000-40099  4026531840  LISTEN 2                     nobody (closed) 2
+network namespace 4026531840: local port range 40000-40099, 0 of them reserved, 2 bound
+FULL   USED  USABLE  SOURCE     DESTINATION                   STATES                       HELD BY
+100%     98      98  127.0.0.1  127.0.0.1:8080                TIME_WAIT 90, ESTABLISHED 8  nobody (TIME_WAIT) 90, cu\\u{1b}[31mrl (pid 132) 8
+ 50%     49      98  127.0.0.1  127.0.0.1:8080 (interface 3)  ESTABLISHED 49               a (pid 1) 9, a (pid 2) 9, a (pid 3) 9, 3 more
+  2%      2     100  any        any                           LISTEN 2                     nobody (closed) 2
 
-tcp any: ports that sockets listen on or are bound to. No connect() gets one of them, wherever it goes; the usable ports of the other rows are without them
+any: ports that TCP sockets listen on or are bound to. No connect() gets one of them, wherever it goes; the usable ports of the other rows are without them
 ";
+    assert_eq!(text, expected, "\n{text}");
+}
+
+#[test]
+fn rows_of_several_namespaces_say_where_they_are() {
+    let other = Namespace { id: NetnsId(4_026_531_999), ..snapshot().namespaces[0] };
+    let udp = Occupancy {
+        netns: other.id,
+        protocol: Protocol::Udp,
+        source: None,
+        destination: None,
+        ..row(1, &[(SocketState::Bound, 1)], Vec::new())
+    };
+    let namespaces = vec![snapshot().namespaces[0], other];
+    let several = Snapshot { namespaces, rows: vec![row(49, &[], Vec::new()), udp], ..snapshot() };
+    let expected = "\
+FULL   USED  USABLE  SOURCE     DESTINATION     PORT RANGE   NETNS       STATES      HELD BY
+ 50%     49      98  127.0.0.1  127.0.0.1:8080  40000-40099  4026531840
+  1%      1      98  any        udp any         40000-40099  4026531999  bound 1
+
+udp any: ports that a UDP socket without one does not get, wherever it sends
+";
+    let text = shown(&several, &Fit::default(), "now", Paint::Plain);
     assert_eq!(text, expected, "\n{text}");
 }
 
@@ -109,11 +133,11 @@ fn watching_redraws_a_screen_within_its_width_and_lists_elsewhere() {
     let text =
         shown(&snapshot(), &Fit { top: None, size: Some(narrow), watching: true }, "now", Paint::Plain);
     let screen = text.strip_prefix(CLEAR).unwrap();
-    assert!(screen.starts_with("now, 149 sockets\nFULL "), "{screen}");
+    assert!(screen.starts_with("now, 149 sockets\nnetwork namespace 402"), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 30), "{screen}");
     let fit = Fit { watching: true, ..Fit::default() };
     let list = shown(&snapshot(), &fit, "now", Paint::Plain);
-    assert!(list.starts_with("now, 149 sockets\nFULL ") && list.ends_with("\n\n"), "{list}");
+    assert!(list.starts_with("now, 149 sockets\nnetwork namespace 402") && list.ends_with("\n\n"), "{list}");
     let coloured = shown(&snapshot(), &Fit::default(), "now", Paint::Coloured);
     assert_eq!(coloured.matches("\x1b[1;31m100%").count(), 1, "{coloured}");
     assert!(!coloured.contains("\x1b[31m"), "names of processes paint nothing: {coloured}");
