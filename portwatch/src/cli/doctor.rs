@@ -219,10 +219,10 @@ fn shown(check: &Check, paint: Paint) -> String {
         Mark::Bad => paint.strong("FAILED    "),
         Mark::NotTried => "not tried ".to_owned(),
     };
-    let mut text = format!("{mark} {:<26} {}\n", check.what, check.finding);
+    let mut text = format!("{mark} {:<29} {}\n", check.what, check.finding);
     if let Some(hint) = &check.hint {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "{:38}hint: {hint}", "");
+        let _ = writeln!(text, "{:41}hint: {hint}", "");
     }
     text
 }

@@ -13,7 +13,9 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd
 use aya::Ebpf;
 use aya::maps::Map;
 use aya_obj::Object;
-use aya_obj::generated::{BPF_F_KPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_prog_type};
+use aya_obj::generated::{
+    BPF_F_KPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info, bpf_prog_type,
+};
 use nix::libc::{SYS_bpf, c_int, syscall};
 
 use super::tracer::OBJECT;
@@ -25,7 +27,8 @@ pub(super) struct Multi {
     /// The programs to load, once one was asked for.
     object: Option<Object>,
     programs: HashMap<&'static str, OwnedFd>,
-    links: Vec<OwnedFd>,
+    /// With the program that runs there.
+    links: Vec<(&'static str, OwnedFd)>,
 }
 
 impl Multi {
@@ -41,7 +44,7 @@ impl Multi {
     /// When the kernel refuses.
     pub(super) fn attach(&mut self, program: &'static str, function: &str) -> io::Result<()> {
         let link = self.link(program, function, false)?;
-        self.links.push(link);
+        self.links.push((program, link));
         Ok(())
     }
 
@@ -55,7 +58,7 @@ impl Multi {
         returns: &'static str,
         function: &str,
     ) -> io::Result<()> {
-        let links = [self.link(returns, function, true)?, self.link(begins, function, false)?];
+        let links = [(returns, self.link(returns, function, true)?), (begins, self.link(begins, function, false)?)];
         self.links.extend(links);
         Ok(())
     }
@@ -85,13 +88,19 @@ impl Multi {
             multi.flags = if at_return { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
             multi.cnt = 1;
             multi.syms = names.as_ptr() as u64;
-            bpf(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
+            new_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
         }
     }
 
     /// The loaded programs.
     pub(super) fn programs(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
         self.programs.iter().map(|(name, descriptor)| (*name, descriptor.as_fd()))
+    }
+
+    /// How often the function tracer ran past `program` without a call of it, for want of memory for its thread or
+    /// because it was running there already. Linux 6.7 and newer tell; 0 before.
+    pub(super) fn missed(&self, program: &str) -> Option<u64> {
+        self.links.iter().filter(|(name, _)| *name == program).map(|(_, link)| missed(link.as_fd())).sum()
     }
 
     fn load(&mut self, program: &str) -> io::Result<OwnedFd> {
@@ -114,7 +123,7 @@ impl Multi {
             for (place, byte) in load.prog_name.iter_mut().zip(program.bytes().take(15)) {
                 *place = byte.cast_signed();
             }
-            bpf(bpf_cmd::BPF_PROG_LOAD, &mut attributes)
+            new_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attributes)
         }
     }
 }
@@ -130,14 +139,35 @@ fn relocated(descriptors: &HashMap<String, RawFd>) -> io::Result<Object> {
     Ok(object)
 }
 
+/// `missed` of `struct bpf_link_info` (kernel/trace/bpf_trace.c, `bpf_kprobe_multi_link_fill_link_info`).
+fn missed(link: BorrowedFd<'_>) -> Option<u64> {
+    // SAFETY: integers, for which zero is a value.
+    let (mut attributes, mut answer): (bpf_attr, bpf_link_info) = unsafe { std::mem::zeroed() };
+    attributes.info.bpf_fd = link.as_raw_fd().cast_unsigned();
+    attributes.info.info_len = u32::try_from(size_of::<bpf_link_info>()).ok()?;
+    attributes.info.info = &raw mut answer as u64;
+    // SAFETY: the kernel writes no more than the length to the answer, which outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes) }.ok()?;
+    // SAFETY: zeroes, or written by the kernel.
+    Some(unsafe { answer.__bindgen_anon_1.kprobe_multi.missed })
+}
+
+/// # Safety
+/// As for [`bpf`]; the command must be one that answers with a new descriptor.
+unsafe fn new_descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let descriptor = unsafe { bpf(command, attributes) }?;
+    // SAFETY: it is new, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
 /// # Safety
 /// The members that `command` reads must be set, and their pointers be valid.
-unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
+unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<RawFd> {
     // SAFETY: the caller's promise.
     let answer = unsafe { syscall(SYS_bpf, command as c_int, &raw mut *attributes, size_of::<bpf_attr>()) };
-    match c_int::try_from(answer) {
-        // SAFETY: a new descriptor, which nobody else has.
-        Ok(descriptor) if descriptor >= 0 => Ok(unsafe { OwnedFd::from_raw_fd(descriptor) }),
+    match RawFd::try_from(answer) {
+        Ok(answer) if answer >= 0 => Ok(answer),
         _ => Err(io::Error::last_os_error()),
     }
 }

@@ -263,7 +263,7 @@ impl Tracer {
         let loaded =
             self.ebpf.programs().filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())));
         for (name, program) in loaded.chain(self.multi.programs()) {
-            let count = skipped(program)?;
+            let count = skipped(program)? + self.multi.missed(name)?;
             match name {
                 _ if name.starts_with("port_search") => runs.search += count,
                 "state_changed" if self.mode == Mode::Tracepoints => runs.search += count,
