@@ -58,7 +58,8 @@ impl Multi {
         returns: &'static str,
         function: &str,
     ) -> io::Result<()> {
-        let links = [(returns, self.link(returns, function, true)?), (begins, self.link(begins, function, false)?)];
+        let links =
+            [(returns, self.link(returns, function, true)?), (begins, self.link(begins, function, false)?)];
         self.links.extend(links);
         Ok(())
     }

@@ -116,15 +116,18 @@ mod tests {
         let cases = [
             (
                 sentence(errno, &[]),
-                "ok         --errno all                also sees refusals on this host and what the network answers, \
+                "ok         --errno all                   also sees refusals on this host and what the network answers, \
                  with the process that called\n",
             ),
             (
                 sentence(errno, &[missing.to_owned()]),
-                "note       --errno all                connects that a security module refuses are not seen: no hook \
+                "note       --errno all                   connects that a security module refuses are not seen: no hook \
                  on security_socket_connect\n",
             ),
-            (sentence(search, &[]), "ok         --search-time              measures searches for a port\n"),
+            (
+                sentence(search, &[]),
+                "ok         --search-time                 measures searches for a port\n",
+            ),
         ];
         for (check, expected) in cases {
             assert_eq!(shown(&check, Paint::Plain), expected);
