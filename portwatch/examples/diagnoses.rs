@@ -1,0 +1,5 @@
+//! Prints `docs/diagnoses.md`.
+
+fn main() {
+    print!("{}", portwatch::diagnose::document());
+}

@@ -1,0 +1,78 @@
+//! What the program itself could do.
+//!
+//! In: facts. Out: advice. Must not know: which rule asks.
+
+use super::{Advice, Facts, How};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::figures::{counted, grouped, span};
+use crate::event::{Protocol, SocketState};
+
+/// Connection reuse: how many connects a second it must save.
+pub(in super::super) fn reuse_connections(facts: &Facts) -> Advice {
+    const WHAT: &str = "keep connections open and reuse them (keep-alive, a pool with a bound)";
+    let gain = match (facts.carries_per_s(), facts.connects_per_s) {
+        (Some(carries), Some(rate)) if rate > carries => format!(
+            "it must save {} of {} connects/s: {} is what the ports can carry",
+            grouped(rate - carries),
+            grouped(rate),
+            grouped(carries)
+        ),
+        (Some(carries), _) => format!("new connections must stay below {} connects/s", grouped(carries)),
+        (None, _) => "each connect that is saved is a port less in TIME_WAIT".to_owned(),
+    };
+    let how = "in the client: one connection for many requests; the end that closes first has the TIME_WAIT";
+    Advice::helps(WHAT, How::Arrangement(how.to_owned()), gain, None)
+}
+
+/// `IP_BIND_ADDRESS_NO_PORT` (ip(7)): a bind to an address leaves the port to connect().
+pub(in super::super) fn bind_without_port(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "set IP_BIND_ADDRESS_NO_PORT before bind()";
+    if facts.protocol == Protocol::Udp {
+        return Some(Advice::not_here(WHAT, "a UDP socket has a port for itself, wherever it sends"));
+    }
+    let ports = facts.usable().map_or_else(|| "all ports".to_owned(), |usable| counted(usable, "port"));
+    let gain = if facts.cause == Some(Cause::TupleInUse) {
+        format!("connect() chooses among {ports} instead of trying one")
+    } else {
+        format!("{ports} for each destination, instead of once for all of them together")
+    };
+    let how = "setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &(int){1}, sizeof(int)), then bind() with port 0";
+    let cost = "for sockets that connect() afterwards; getsockname() tells no port before that".to_owned();
+    Some(Advice::helps(WHAT, How::Code(how), gain, Some(cost)))
+}
+
+/// `IP_LOCAL_PORT_RANGE` (ip(7)): narrows the range for a socket, and since Linux 6.8 searches it evenly.
+pub(in super::super) fn whole_range_on_socket(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "set IP_LOCAL_PORT_RANGE on the socket";
+    let why = format!(
+        "it only narrows {}, and brings no port; what the whole range in it brings since Linux 6.8 is a fast search \
+         when more than half is taken",
+        span(facts.range?)
+    );
+    facts.narrowed().is_none().then(|| Advice::not_here(WHAT, why))
+}
+
+/// A pool that cannot grow into a shortage.
+pub(in super::super) fn bound_the_pool(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "bound the pool, or close what is no longer needed";
+    let usable = facts.usable()?;
+    let how = format!(
+        "fewer than {} connections for each destination address and port, over all processes",
+        grouped(usable)
+    );
+    let gain = "callers wait for a connection instead of failing".to_owned();
+    Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
+}
+
+/// The end that leaks closes: in CLOSE_WAIT this one, in FIN_WAIT2 the other one.
+pub(in super::super) fn close_at_the_end(facts: &Facts, state: SocketState) -> Option<Advice> {
+    const WHAT: &str = "close connections that the other side has closed";
+    let held = Facts::in_states(facts.row.as_ref()?, &[state]);
+    let how = if state == SocketState::CloseWait {
+        "in the process here: close() when recv() returns 0, on the ways out after errors too"
+    } else {
+        "in the process over there: close() when recv() returns 0"
+    };
+    let gain = format!("{} come back", counted(held, "port"));
+    Some(Advice::helps(WHAT, How::Arrangement(how.to_owned()), gain, None))
+}

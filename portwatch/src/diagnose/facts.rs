@@ -1,0 +1,224 @@
+//! What is known of one shortage, or of one source and destination where one is near.
+//!
+//! In: what others found out. Out: [`Facts`], and what follows from them without opinion. What nobody knows is `None`,
+//! and a rule that needs it is silent. Must not know: where facts come from, which rules there are.
+
+pub(super) mod example;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::Cause;
+use super::figures::{permille, width};
+use crate::event::{Holding, Occupancy, PortRange, Protocol, SocketState};
+
+/// How long a closed connection keeps its port: `TCP_TIMEWAIT_LEN`, include/net/tcp.h. No setting changes it.
+pub(super) const TIME_WAIT_S: u32 = 60;
+/// Youngest TIME_WAIT that `tcp_tw_reuse` lets go, before Linux 6.14 made a setting of it (`tcp_tw_reuse_delay`).
+const REUSE_DELAY: Duration = Duration::from_secs(1);
+/// From this share of the usable ports on, a shortage is near: when connections come steadily and each keeps its port
+/// for a minute, a quarter more of them is one.
+const NEAR_PERMILLE: u16 = 800;
+
+/// One source and destination, or one group of failures alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Facts {
+    /// Why calls failed. None where none did.
+    pub cause: Option<Cause>,
+    /// The transport.
+    pub protocol: Protocol,
+    /// Address, and port where the socket had or wanted one; else 0.
+    pub source: Option<SocketAddr>,
+    /// Where it goes.
+    pub destination: Option<SocketAddr>,
+    /// `ip_local_port_range` of the namespace.
+    pub range: Option<PortRange>,
+    /// `ip_local_reserved_ports` of the namespace, inside of the range and outside.
+    pub reserved: Option<Vec<PortRange>>,
+    /// Ports of the range, none of them reserved, that TCP sockets are bound to or listen on.
+    pub bound_by_others: Option<u32>,
+    /// Who has these; empty where that is not known.
+    pub binders: Vec<Holding>,
+    /// Ports that services of TCP or UDP wait on in the namespace, inside of the range and outside, each once.
+    pub listeners: Option<Vec<u16>>,
+    /// `IP_LOCAL_PORT_RANGE` of the socket, 0 for an end that it leaves open.
+    pub own_range: Option<PortRange>,
+    /// Who holds the ports for this source and destination, at the time of the failure if there was one.
+    pub row: Option<Occupancy>,
+    /// For how long at least the oldest open connection of the row has been open.
+    pub open_for: Option<Duration>,
+    /// Connections that were begun in a second from this source to this destination.
+    pub connects_per_s: Option<u32>,
+    /// Settings of the namespace.
+    pub settings: HostSettings,
+    /// Whether the namespace is the host's own.
+    pub namespace_is_hosts: Option<bool>,
+    /// `ip_local_port_range` of the host's own namespace.
+    pub hosts_range: Option<PortRange>,
+}
+
+/// Settings that decide which advice helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HostSettings {
+    /// `net.ipv4.tcp_tw_reuse`: 0, 1 everywhere, 2 on loopback only.
+    pub tcp_tw_reuse: Option<u8>,
+    /// `net.ipv4.tcp_tw_reuse_delay`, since Linux 6.14; None before.
+    pub tcp_tw_reuse_delay_ms: Option<u32>,
+    /// Whether `net.ipv4.tcp_timestamps` is on.
+    pub tcp_timestamps: Option<bool>,
+    /// Whether IPv6 is off on the interface in question (`net.ipv6.conf.*.disable_ipv6`).
+    pub ipv6_disabled: Option<bool>,
+}
+
+impl Facts {
+    /// Nothing is known but the transport.
+    #[must_use]
+    pub fn new(protocol: Protocol) -> Self {
+        Self {
+            cause: None,
+            protocol,
+            source: None,
+            destination: None,
+            range: None,
+            reserved: None,
+            bound_by_others: None,
+            binders: Vec::new(),
+            listeners: None,
+            own_range: None,
+            row: None,
+            open_for: None,
+            connects_per_s: None,
+            settings: HostSettings::default(),
+            namespace_is_hosts: None,
+            hosts_range: None,
+        }
+    }
+
+    /// Whether a connect() found no port, or soon may.
+    pub(super) fn is_short(&self) -> bool {
+        let near = |row: &Occupancy| permille(row.used, row.usable) >= NEAR_PERMILLE;
+        match self.cause {
+            Some(cause) => cause == Cause::RangeExhausted,
+            None => self.protocol != Protocol::Udp && self.row.as_ref().is_some_and(near),
+        }
+    }
+
+    /// Whether a bind() or a UDP socket found no port, or a connect() did or soon may.
+    pub(super) fn lacks_ports(&self) -> bool {
+        matches!(self.cause, Some(Cause::BindRangeExhausted | Cause::UdpRangeExhausted)) || self.is_short()
+    }
+
+    /// Whether TIME_WAIT in its whole length holds more ports than all else, so that rates tell what more ports bring.
+    pub(super) fn is_mostly_time_wait(&self) -> bool {
+        let waiting = |row| Self::in_states(row, &[SocketState::TimeWait]);
+        self.reuses_time_wait() == Some(false)
+            && self.short_row().is_some_and(|row| waiting(row) > row.used / 2)
+    }
+
+    /// The row, if its ports can explain the shortage: not where the socket chose among few of them.
+    pub(super) fn short_row(&self) -> Option<&Occupancy> {
+        self.row.as_ref().filter(|_| self.is_short() && self.narrowed().is_none())
+    }
+
+    /// Ports of the row in one of these states.
+    pub(super) fn in_states(row: &Occupancy, states: &[SocketState]) -> u32 {
+        row.by_state.iter().filter(|(state, _)| states.contains(state)).map(|(_, count)| count).sum()
+    }
+
+    /// What the socket itself leaves of the range, where that is less.
+    ///
+    /// An end outside of the range does not count (`inet_sk_get_local_port_range`, net/ipv4/inet_connection_sock.c).
+    pub(super) fn narrowed(&self) -> Option<PortRange> {
+        let (range, own) = (self.range?, self.own_range?);
+        let inside = |port| (range.low..=range.high).contains(&port);
+        let low = if inside(own.low) { own.low } else { range.low };
+        let high = if inside(own.high) { own.high } else { range.high };
+        let left = PortRange { low, high };
+        (left != range).then_some(left)
+    }
+
+    /// Ports of `range` that are reserved.
+    pub(super) fn reserved_within(&self, range: PortRange) -> Option<u32> {
+        let reserved = self.reserved.as_ref()?;
+        let taken = |port: &u16| reserved.iter().any(|part| (part.low..=part.high).contains(port));
+        u32::try_from((range.low..=range.high).filter(taken).count()).ok()
+    }
+
+    /// Listeners' ports that the kernel could choose if they were in the range, as they are not reserved; in order.
+    pub(super) fn unreserved_listeners(&self) -> Option<Vec<u16>> {
+        let reserved = self.reserved.as_ref()?;
+        let taken = |port: u16| reserved.iter().any(|part| (part.low..=part.high).contains(&port));
+        let mut ports: Vec<u16> =
+            self.listeners.as_ref()?.iter().copied().filter(|port| !taken(*port)).collect();
+        ports.sort_unstable();
+        Some(ports)
+    }
+
+    /// Those of them inside of the range.
+    pub(super) fn listeners_inside(&self) -> Option<u32> {
+        let range = self.range?;
+        let ports = self.unreserved_listeners()?;
+        u32::try_from(ports.iter().filter(|port| (range.low..=range.high).contains(port)).count()).ok()
+    }
+
+    /// Ports that one source and destination have for themselves.
+    pub(super) fn usable(&self) -> Option<u32> {
+        if let (Some(row), None) = (&self.row, self.narrowed()) {
+            return Some(row.usable);
+        }
+        let range = self.narrowed().or(self.range)?;
+        Some(width(range) - self.reserved_within(range)?)
+    }
+
+    /// Whether the kernel takes the connection for one of loopback: by either address (`tcp_twsk_unique`,
+    /// net/ipv4/tcp_ipv4.c).
+    pub(super) fn is_loopback(&self) -> Option<bool> {
+        let source = self.source.is_some_and(|source| source.ip().is_loopback());
+        Some(source || self.destination?.ip().is_loopback())
+    }
+
+    /// Youngest TIME_WAIT that may be taken over where that is allowed.
+    pub(super) fn reuse_delay(&self) -> Duration {
+        self.settings.tcp_tw_reuse_delay_ms.map_or(REUSE_DELAY, |delay| Duration::from_millis(delay.into()))
+    }
+
+    /// Whether this side lets a port in TIME_WAIT be taken over early. The other side must use timestamps too.
+    pub(super) fn reuses_time_wait(&self) -> Option<bool> {
+        match (self.settings.tcp_tw_reuse?, self.settings.tcp_timestamps) {
+            (0, _) | (_, Some(false)) => Some(false),
+            (1, timestamps) => timestamps,
+            (_, timestamps) => {
+                if self.is_loopback()? {
+                    timestamps
+                } else {
+                    Some(false)
+                }
+            }
+        }
+    }
+
+    /// Connections a second that the usable ports can carry, where each keeps its port for the whole TIME_WAIT.
+    pub(super) fn carries_per_s(&self) -> Option<u32> {
+        let in_full = self.reuses_time_wait() == Some(false);
+        self.usable().filter(|_| in_full).map(|usable| usable / TIME_WAIT_S)
+    }
+
+    /// The host's range, if the namespace is another one and has a narrower range.
+    pub(super) fn wider_on_host(&self) -> Option<PortRange> {
+        let host = self.hosts_range.filter(|_| self.namespace_is_hosts == Some(false))?;
+        (width(host) > width(self.range?)).then_some(host)
+    }
+
+    /// From where to where, as far as known.
+    pub(super) fn path(&self) -> String {
+        match (self.source, self.destination) {
+            (Some(source), Some(destination)) => format!("from {} to {destination}", source.ip()),
+            (Some(source), None) => format!("from {}", source.ip()),
+            (None, Some(destination)) => format!("to {destination}"),
+            (None, None) => "for this source and destination".to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

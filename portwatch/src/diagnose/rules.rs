@@ -1,0 +1,116 @@
+//! The rules, in one table: what each needs, when it speaks, what it says, what it advises.
+//!
+//! In: [`Facts`]. Out: [`Evidence`] and [`Advice`] of each rule alone. Must not know: which other rules speak.
+
+mod bind_before_connect;
+mod close_wait;
+mod fixed_port;
+mod foreign_binds;
+mod listeners_in_range;
+mod live_connections;
+mod narrow_namespace;
+mod narrow_socket;
+mod no_ipv6_source;
+mod peer_keeps_open;
+mod reserved_ports;
+mod small_range;
+mod time_wait;
+mod udp_sockets;
+mod unanswered;
+
+use super::advice::Advice;
+use super::facts::Facts;
+use super::figures::permille;
+use crate::event::{Holder, Holding, Occupancy, Process};
+
+/// One way to run out of ports.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// What to call it; stays as it is.
+    pub name: &'static str,
+    /// What it finds, in a sentence.
+    pub finds: &'static str,
+    /// Without which facts it is silent.
+    pub needs: &'static str,
+    /// What it sees in the facts, if it speaks.
+    pub check: fn(&Facts) -> Option<Evidence>,
+    /// What it would have the operator do, where it speaks.
+    pub advice: fn(&Facts) -> Vec<Advice>,
+    /// A case of it.
+    pub(super) example: fn() -> Facts,
+}
+
+/// What a rule sees.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// How much of the shortage it explains.
+    pub weight_permille: u16,
+    /// This case, with its numbers. Names that processes chose are in it as they are: whoever shows it to people cleans
+    /// it.
+    pub sentence: String,
+    /// The same in a few words.
+    pub fragment: String,
+}
+
+/// All of them; among those that explain the same share the first comes first.
+pub const RULES: [Rule; 15] = [
+    no_ipv6_source::RULE,
+    fixed_port::RULE,
+    bind_before_connect::RULE,
+    udp_sockets::RULE,
+    narrow_socket::RULE,
+    reserved_ports::RULE,
+    time_wait::RULE,
+    close_wait::RULE,
+    peer_keeps_open::RULE,
+    unanswered::RULE,
+    live_connections::RULE,
+    foreign_binds::RULE,
+    listeners_in_range::RULE,
+    narrow_namespace::RULE,
+    small_range::RULE,
+];
+
+/// What explains all of it.
+const ALL_PERMILLE: u16 = 1000;
+/// What explains less than this share is no reason to be shown as one.
+const LEAST_PERMILLE: u16 = 250;
+/// Holders that are named in a sentence.
+const NAMED_HOLDERS: usize = 3;
+
+/// `part` of `whole`, if that is worth a word.
+fn weight(part: u32, whole: u32) -> Option<u16> {
+    Some(permille(part, whole)).filter(|weight| *weight >= LEAST_PERMILLE)
+}
+
+/// Those who have the most, in words: a clause to append, empty where nobody is known.
+fn held_by(holders: &[Holding]) -> String {
+    let named: Vec<String> = holders
+        .iter()
+        .filter_map(|holding| process(holding).map(|process| (process, holding.count)))
+        .take(NAMED_HOLDERS)
+        .map(|(process, count)| format!("{} has {}", called(process), super::figures::grouped(count)))
+        .collect();
+    if named.is_empty() { String::new() } else { format!("; {}", named.join(", ")) }
+}
+
+/// The process that has every open socket of the row, if one is known to.
+fn only_process(row: &Occupancy) -> Option<&Process> {
+    let mut open = row.holders.iter().filter(|holding| holding.holder != Holder::TimeWait);
+    let one = open.next().and_then(process);
+    one.filter(|_| open.next().is_none())
+}
+
+fn process(holding: &Holding) -> Option<&Process> {
+    match &holding.holder {
+        Holder::Process(process) => Some(process),
+        Holder::TimeWait | Holder::Closed | Holder::NotFound => None,
+    }
+}
+
+fn called(process: &Process) -> String {
+    format!("{} (pid {})", String::from_utf8_lossy(&process.comm.0), process.tgid.0)
+}
+
+#[cfg(test)]
+mod tests;

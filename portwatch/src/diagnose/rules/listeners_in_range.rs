@@ -1,0 +1,36 @@
+//! Services listen on ports of the range.
+//!
+//! In: range, listeners. Out: how many overlap. Must not know: other rules.
+
+use super::{Evidence, Rule, weight};
+use crate::diagnose::advice::{everything_is_local, widen};
+use crate::diagnose::facts::{Facts, example};
+use crate::diagnose::figures::{counted, grouped, span, width};
+
+pub(super) const RULE: Rule = Rule {
+    name: "listeners-in-range",
+    finds: "services listen on ports of the range, which no connect() gets then",
+    needs: "a shortage of TCP ports, the range, listeners, reserved ports",
+    check,
+    advice: |facts| [widen(facts), everything_is_local(facts)].into_iter().flatten().collect(),
+    example: || Facts {
+        listeners: Some((40_000..40_040).collect()),
+        ..example::exhausted_range(40_000, 40_099)
+    },
+};
+
+fn check(facts: &Facts) -> Option<Evidence> {
+    let range = facts.range.filter(|_| facts.is_short())?;
+    let inside = facts.listeners_inside()?;
+    Some(Evidence {
+        weight_permille: weight(inside, width(range))?,
+        sentence: format!(
+            "services listen on {} of the {} of {}: no connect() gets one of them, wherever it goes; let range and \
+             services' ports not overlap",
+            grouped(inside),
+            counted(width(range), "port"),
+            span(range)
+        ),
+        fragment: format!("{} inside of the range", counted(inside, "listener")),
+    })
+}

@@ -1,0 +1,52 @@
+//! Open connections hold the ports: a leak, or a pool without a bound.
+//!
+//! In: states, holders, age. Out: who has how many. Must not know: other rules.
+
+use super::{Evidence, Rule, held_by, weight};
+use crate::diagnose::advice::{
+    bound_the_pool, everything_is_local, more_addresses, whole_range_on_socket, widen,
+};
+use crate::diagnose::facts::{Facts, example};
+use crate::diagnose::figures::{counted, grouped, lasting};
+use crate::event::SocketState;
+
+pub(super) const RULE: Rule = Rule {
+    name: "live-connections",
+    finds: "open connections have the ports: a leak, or a pool without a bound",
+    needs: "who holds the ports",
+    check,
+    advice: |facts| {
+        [
+            bound_the_pool(facts),
+            more_addresses(facts),
+            widen(facts),
+            whole_range_on_socket(facts),
+            everything_is_local(facts),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    },
+    example: || Facts {
+        open_for: Some(std::time::Duration::from_secs(7_500)),
+        ..example::exhausted(&[(SocketState::Established, 28_200), (SocketState::TimeWait, 32)])
+    },
+};
+
+fn check(facts: &Facts) -> Option<Evidence> {
+    let row = facts.short_row()?;
+    let open = Facts::in_states(row, &[SocketState::Established]);
+    let age =
+        facts.open_for.map_or_else(String::new, |age| format!(", the oldest for {} or longer", lasting(age)));
+    Some(Evidence {
+        weight_permille: weight(open, row.usable)?,
+        sentence: format!(
+            "{} of the {} {} belong to open connections{age}: a leak, or a pool without a bound{}",
+            grouped(open),
+            counted(row.usable, "port"),
+            facts.path(),
+            held_by(&row.holders)
+        ),
+        fragment: counted(open, "open connection"),
+    })
+}

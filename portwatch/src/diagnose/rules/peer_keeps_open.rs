@@ -1,0 +1,39 @@
+//! This side has closed, and the peer does not: it has the leak.
+//!
+//! In: states. Out: where the leak is. Must not know: other rules.
+
+use super::{Evidence, Rule, weight};
+use crate::diagnose::advice::{close_at_the_end, more_addresses};
+use crate::diagnose::facts::{Facts, example};
+use crate::diagnose::figures::{counted, grouped};
+use crate::event::SocketState;
+
+pub(super) const RULE: Rule = Rule {
+    name: "peer-keeps-open",
+    finds: "this side has closed the connections and the peer does not (CLOSE_WAIT over there): a leak of the peer",
+    needs: "who holds the ports",
+    check,
+    advice: |facts| {
+        [close_at_the_end(facts, SocketState::FinWait2), more_addresses(facts)]
+            .into_iter()
+            .flatten()
+            .collect()
+    },
+    example: || example::exhausted(&[(SocketState::FinWait2, 20_000), (SocketState::Established, 8_232)]),
+};
+
+fn check(facts: &Facts) -> Option<Evidence> {
+    let row = facts.short_row()?;
+    let left = Facts::in_states(row, &[SocketState::FinWait2]);
+    Some(Evidence {
+        weight_permille: weight(left, row.usable)?,
+        sentence: format!(
+            "{} of the {} {} are in FIN_WAIT2: this side has closed, the peer knows and does not close; there they are \
+             in CLOSE_WAIT",
+            grouped(left),
+            counted(row.usable, "port"),
+            facts.path()
+        ),
+        fragment: format!("{} in FIN_WAIT2", counted(left, "port")),
+    })
+}

@@ -1,0 +1,32 @@
+//! The range is smaller than what Linux begins with.
+//!
+//! In: range. Out: by how much. Must not know: other rules.
+
+use super::{Evidence, Rule, weight};
+use crate::diagnose::advice::{everything_is_local, widen};
+use crate::diagnose::facts::{Facts, example, example::DEFAULT_RANGE};
+use crate::diagnose::figures::{counted, span, width};
+
+pub(super) const RULE: Rule = Rule {
+    name: "small-range",
+    finds: "net.ipv4.ip_local_port_range is much smaller than the default of 28,232 ports",
+    needs: "a shortage of ports, the range",
+    check,
+    advice: |facts| [widen(facts), everything_is_local(facts)].into_iter().flatten().collect(),
+    example: || example::exhausted_range(40_000, 40_999),
+};
+
+fn check(facts: &Facts) -> Option<Evidence> {
+    let range = facts.range.filter(|_| facts.lacks_ports() && facts.wider_on_host().is_none())?;
+    let missing = width(DEFAULT_RANGE).saturating_sub(width(range));
+    Some(Evidence {
+        weight_permille: weight(missing, width(DEFAULT_RANGE))?,
+        sentence: format!(
+            "net.ipv4.ip_local_port_range is {}: {} for each source and destination, where Linux begins with {}",
+            span(range),
+            counted(width(range), "port"),
+            counted(width(DEFAULT_RANGE), "port")
+        ),
+        fragment: format!("the range has {}", counted(width(range), "port")),
+    })
+}

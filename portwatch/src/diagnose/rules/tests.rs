@@ -1,0 +1,155 @@
+//! Each rule on its case, on what looks like it, and without its facts.
+
+use super::{RULES, Rule};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::facts::example::{exhausted, exhausted_range, healthy, holding, row};
+use crate::diagnose::facts::{Facts, HostSettings};
+use crate::diagnose::verdict;
+use crate::event::{Holder, Holding, PortRange, Protocol, SocketState};
+
+fn rule(name: &str) -> &'static Rule {
+    RULES.iter().find(|rule| rule.name == name).expect("no such rule")
+}
+
+fn says(name: &str, facts: &Facts) -> String {
+    (rule(name).check)(facts).map_or_else(|| "silent".to_owned(), |evidence| evidence.sentence)
+}
+
+#[test]
+fn each_rule_speaks_on_its_own_example() {
+    for rule in &RULES {
+        let diagnoses = verdict(&(rule.example)());
+        let rules: Vec<_> = diagnoses.iter().map(|diagnosis| diagnosis.rule).collect();
+        assert!(rules.contains(&rule.name), "{}: {rules:?}", rule.name);
+    }
+}
+
+#[test]
+fn each_rule_is_silent_on_a_healthy_host_and_where_nothing_is_known() {
+    for rule in &RULES {
+        assert_eq!((rule.check)(&healthy()), None, "{}", rule.name);
+        let unknown = Facts { cause: (rule.example)().cause, ..Facts::new(Protocol::Tcp) };
+        assert_eq!((rule.check)(&unknown), None, "{}", rule.name);
+        let other = Facts { cause: Some(Cause::Unknown), ..(rule.example)() };
+        assert_eq!((rule.check)(&other), None, "{}", rule.name);
+    }
+}
+
+#[test]
+fn each_rule_says_this_case_with_its_numbers() {
+    let cases = [
+        (
+            "time-wait",
+            "28,100 of the 28,232 ports from 10.0.0.1 to 10.0.0.2:443 are in TIME_WAIT, left by connections \
+          that are over; there are 480 connects/s; 470 connects/s is the most 28,232 ports can carry, as each waits 60 s",
+        ),
+        (
+            "live-connections",
+            "28,200 of the 28,232 ports from 10.0.0.1 to 10.0.0.2:443 belong to open connections, the \
+          oldest for 2 h 5 min or longer: a leak, or a pool without a bound; java (pid 812) has 28,200",
+        ),
+        (
+            "close-wait",
+            "27,000 of the 28,232 ports from 10.0.0.1 to 10.0.0.2:443 are in CLOSE_WAIT: the other side has \
+          closed, java (pid 812) has not;",
+        ),
+        ("peer-keeps-open", "20,000 of the 28,232 ports"),
+        ("unanswered", "28,232 of the 28,232 ports"),
+        (
+            "bind-before-connect",
+            "bind() asked for any port of 10.0.0.1, and each of the 28,232 ports of 32768-60999",
+        ),
+        (
+            "fixed-port",
+            "the socket was bound to port 41000, and a connection from 10.0.0.1:41000 to 10.0.0.2:443 exists",
+        ),
+        ("no-ipv6-source", "no IPv6 address to send from to [::1]:8080: IPv6 is disabled"),
+        ("udp-sockets", "a UDP socket found none of the 28,232 ports of 32768-60999 free"),
+        ("narrow-socket", "the socket allows itself 100 of the range's 28,232 ports"),
+        ("reserved-ports", "27,000 of the 28,232 ports of 32768-60999 are reserved"),
+        ("foreign-binds", "20,000 of the 28,232 ports of 32768-60999 have a socket that is bound"),
+        ("listeners-in-range", "services listen on 40 of the 100 ports of 40000-40099"),
+        (
+            "narrow-namespace",
+            "the socket's network namespace has 28,232 ports (32768-60999), the host 55,536 ports",
+        ),
+        ("small-range", "net.ipv4.ip_local_port_range is 40000-40999: 1,000 ports"),
+    ];
+    assert_eq!(cases.len(), RULES.len(), "a rule has no sentence here");
+    for (name, start) in cases {
+        let said = says(name, &(rule(name).example)());
+        assert!(said.starts_with(start), "{name}: {said}");
+    }
+}
+
+#[test]
+fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
+    let loopback = |tcp_tw_reuse, cause| Facts {
+        cause,
+        destination: Some("127.0.0.1:8080".parse().unwrap()),
+        settings: HostSettings { tcp_tw_reuse, ..healthy().settings },
+        ..exhausted(&[(SocketState::TimeWait, 28_232)])
+    };
+    assert_eq!(says("time-wait", &loopback(Some(2), None)), "silent");
+    assert_eq!(says("time-wait", &loopback(None, None)), "silent");
+    assert!(says("time-wait", &loopback(Some(0), None)).contains("470 connects/s is the most"));
+    let failed = says("time-wait", &loopback(Some(2), Some(Cause::RangeExhausted)));
+    assert!(failed.contains("tcp_tw_reuse would give them out again after 1000 ms"), "{failed}");
+    let unknown = says("time-wait", &loopback(None, Some(Cause::RangeExhausted)));
+    assert!(!unknown.contains("is the most") && !unknown.contains("tcp_tw_reuse"), "{unknown}");
+}
+
+#[test]
+fn nobody_is_blamed_where_several_could_be() {
+    let mut facts = exhausted(&[(SocketState::CloseWait, 28_000)]);
+    if let Some(row) = &mut facts.row {
+        row.holders = vec![holding("a", 1, 20_000), Holding { holder: Holder::NotFound, count: 8_000 }];
+    }
+    let said = says("close-wait", &facts);
+    assert!(said.contains("the process here has not; a (pid 1) has 20,000;"), "{said}");
+}
+
+#[test]
+fn holders_of_other_ports_explain_nothing_to_a_socket_that_narrowed_its_range() {
+    let facts = Facts {
+        own_range: Some(PortRange { low: 40000, high: 40009 }),
+        ..exhausted(&[(SocketState::TimeWait, 28_000)])
+    };
+    assert_eq!(says("time-wait", &facts), "silent");
+    assert!(says("narrow-socket", &facts).contains("10 of the range's 28,232 ports"));
+}
+
+#[test]
+fn what_was_there_is_asked_not_what_the_error_suggests() {
+    let few = Facts { row: Some(row(&[(SocketState::TimeWait, 90)])), ..exhausted(&[]) };
+    assert_eq!(verdict(&few), []);
+    let udp = Facts { cause: Some(Cause::BindRangeExhausted), protocol: Protocol::Udp, ..healthy() };
+    assert_eq!(says("bind-before-connect", &udp), "silent");
+    assert!(says("udp-sockets", &udp).contains("wherever its socket sends"));
+    let unbound = Facts { cause: Some(Cause::TupleInUse), ..healthy() };
+    assert_eq!(says("fixed-port", &unbound), "silent", "the kernel chose port 0, which no socket has");
+}
+
+#[test]
+fn a_narrow_namespace_is_not_a_small_range() {
+    let inside = Facts {
+        namespace_is_hosts: Some(false),
+        hosts_range: Some(PortRange { low: 32768, high: 60999 }),
+        ..exhausted_range(40_000, 40_999)
+    };
+    assert_eq!(says("small-range", &inside), "silent");
+    assert!(says("narrow-namespace", &inside).contains("1,000 ports (40000-40999)"));
+    let same = Facts { hosts_range: inside.range, ..inside };
+    assert_eq!(says("narrow-namespace", &same), "silent");
+    assert!(says("small-range", &same).contains("1,000 ports"));
+}
+
+#[test]
+fn binds_and_udp_run_out_of_a_small_range_too() {
+    for cause in [Cause::BindRangeExhausted, Cause::UdpRangeExhausted] {
+        let diagnoses = verdict(&Facts { cause: Some(cause), ..exhausted_range(40_000, 40_999) });
+        assert!(diagnoses.iter().any(|diagnosis| diagnosis.rule == "small-range"), "{cause:?}");
+    }
+    let other = Facts { cause: Some(Cause::NoSourceAddress), ..exhausted_range(40_000, 40_999) };
+    assert_eq!(says("small-range", &other), "silent");
+}

@@ -1,0 +1,43 @@
+//! UDP sockets have every port of an address, wherever they send.
+//!
+//! In: cause, protocol, row of UDP. Out: who has them. Must not know: other rules.
+
+use super::{ALL_PERMILLE, Evidence, Rule, held_by};
+use crate::diagnose::advice::{everything_is_local, widen};
+use crate::diagnose::cause::Cause;
+use crate::diagnose::facts::{Facts, example};
+use crate::diagnose::figures::{counted, span, width};
+use crate::event::{Protocol, SocketState};
+
+pub(super) const RULE: Rule = Rule {
+    name: "udp-sockets",
+    finds: "UDP sockets have every port, and each has its own wherever it sends; the error is EAGAIN or EADDRINUSE",
+    needs: "the cause udp_range_exhausted, or bind_range_exhausted of UDP; the range",
+    check,
+    advice: |facts| [widen(facts), everything_is_local(facts)].into_iter().flatten().collect(),
+    example: || Facts {
+        cause: Some(Cause::UdpRangeExhausted),
+        protocol: Protocol::Udp,
+        destination: None,
+        ..example::exhausted(&[(SocketState::Established, 28_232)])
+    },
+};
+
+fn check(facts: &Facts) -> Option<Evidence> {
+    match (facts.cause?, facts.protocol) {
+        (Cause::UdpRangeExhausted, _) | (Cause::BindRangeExhausted, Protocol::Udp) => {}
+        _ => return None,
+    }
+    let range = facts.range?;
+    let who = facts.row.as_ref().map_or_else(String::new, |row| held_by(&row.holders));
+    Some(Evidence {
+        weight_permille: ALL_PERMILLE,
+        sentence: format!(
+            "a UDP socket found none of the {} of {} free on its address: a UDP port is taken wherever its socket sends, \
+             so one socket for many requests serves better than one for each{who}",
+            counted(width(range), "port"),
+            span(range)
+        ),
+        fragment: "UDP sockets have every port".to_owned(),
+    })
+}
