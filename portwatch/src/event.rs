@@ -5,7 +5,7 @@
 
 mod ports;
 
-pub use ports::{Holder, Holding, Namespace, Occupancy, Snapshot, SocketState};
+pub use ports::{Holder, Holding, Namespace, Occupancy, Settings, Snapshot, SocketState, TimeWait};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

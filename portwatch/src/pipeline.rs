@@ -1,10 +1,11 @@
 //! The loop: the only place that knows the whole order.
 //!
-//! In: a source and sinks. Out: every item of the source in every sink, in order; what a sink shows of it includes
-//! the diagnosis, computed there by `diagnose` from the item alone. Must not know: the kernel, files, arguments.
+//! In: a source, an observer and sinks. Out: every item of the source in every sink, in order, each followed by what the
+//! observer has to say of it. Must not know: the kernel, files, arguments.
 
 use anyhow::Result;
 
+use crate::diagnose::Observer;
 use crate::sink::Sink;
 use crate::source::Source;
 
@@ -12,10 +13,16 @@ use crate::source::Source;
 ///
 /// # Errors
 /// Those of the source and of the first sink that fails.
-pub async fn run(source: &mut impl Source, sinks: &mut [Box<dyn Sink>]) -> Result<()> {
+pub async fn run(
+    source: &mut impl Source,
+    observer: &mut Observer,
+    sinks: &mut [Box<dyn Sink>],
+) -> Result<()> {
     while let Some(item) = source.next().await? {
+        let opinions = observer.see(&item);
         for sink in &mut *sinks {
             sink.item(&item)?;
+            sink.opinions(&opinions)?;
         }
         // Under load many lines share one write.
         if !source.has_more() {
@@ -35,7 +42,8 @@ mod tests {
 
     use anyhow::Result;
 
-    use super::run;
+    use super::{Observer, run};
+    use crate::diagnose::Opinion;
     use crate::event::{End, Item, Summary};
     use crate::sink::Sink;
     use crate::source::Source;
@@ -70,6 +78,10 @@ mod tests {
             Ok(())
         }
 
+        fn opinions(&mut self, _: &[Opinion]) -> io::Result<()> {
+            Ok(())
+        }
+
         fn flush(&mut self) -> io::Result<()> {
             self.0.borrow_mut().push("flush");
             Ok(())
@@ -82,7 +94,7 @@ mod tests {
         let diary = Rc::new(RefCell::new(Vec::new()));
         let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Diary(Rc::clone(&diary), refuse_from))];
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let result = runtime.block_on(run(&mut Scripted(items, false), &mut sinks));
+        let result = runtime.block_on(run(&mut Scripted(items, false), &mut Observer::default(), &mut sinks));
         (result, diary.take())
     }
 

@@ -75,6 +75,32 @@ fn a_shortage_on_this_host_is_named() {
 }
 
 #[test]
+fn who_holds_the_ports_and_why_is_told_with_the_first_failure() {
+    let Ok(netns) = Netns::with_ports(40000, 40003) else {
+        println!("skipped: no network namespace can be made here (needs root and iproute2)");
+        return;
+    };
+    let full = Full::new("127.0.0.1:8099", 4).unwrap();
+    let Some(mut child) = watching(&["--count", "1", "--dest", "127.0.0.1:8099"]) else { return };
+    assert!(TcpStream::connect(full.destination).is_err());
+    let mut text = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
+    assert!(child.wait().unwrap().success());
+    let lines = contract::checked(&text).unwrap();
+    let of = |kind: &str| {
+        lines.iter().find(|line| line["type"] == kind).unwrap_or_else(|| panic!("{kind}: {text}"))
+    };
+    let row = of("ports");
+    assert_eq!((&row["netns"], &row["used"], &row["usable"]), (&netns.id.into(), &4.into(), &4.into()));
+    assert_eq!(row["holders"][0]["process"]["pid"], std::process::id());
+    let verdict = of("verdict");
+    assert_eq!((&verdict["cause"], &verdict["netns"]), (&"range_exhausted".into(), &netns.id.into()));
+    let rules: Vec<_> =
+        verdict["diagnoses"].as_array().unwrap().iter().map(|each| each["rule"].clone()).collect();
+    assert_eq!(rules, ["live-connections", "small-range"], "{verdict}");
+}
+
+#[test]
 fn an_answer_of_the_network_is_told_of_who_called() {
     if Netns::new().is_err() {
         println!("skipped: no network namespace can be made here (needs root and iproute2)");

@@ -110,8 +110,22 @@ fn every_kind_of_socket_is_counted_where_it_takes_a_port() {
         expected.swap(2, 3);
     }
     assert_eq!(numbers(&rows), expected);
-    let own = json!([{ "netns": netns.id, "port_range": { "low": 40000, "high": 40019 }, "reserved": 2, "bound": bound }]);
-    assert_eq!(head["namespaces"], own);
+    let namespace = &head["namespaces"][0];
+    for (field, expected) in [
+        ("netns", json!(netns.id)),
+        ("port_range", json!({ "low": 40000, "high": 40019 })),
+        ("reserved", json!(2)),
+        ("bound", json!(bound)),
+        ("reserved_ports", json!([{ "low": 40018, "high": 40019 }, { "low": 50000, "high": 50000 }])),
+        ("listeners", json!([53, 8080, 8443, 40011])),
+    ] {
+        assert_eq!(namespace[field], expected, "{field}: {namespace}");
+    }
+    assert_eq!(namespace["settings"]["tcp_tw_reuse"], 2, "{namespace}");
+    // They closed within the last seconds, and have most of the minute before them.
+    let time_wait = &rows[0]["time_wait"];
+    assert_eq!(time_wait["last_10_s"], 3, "{time_wait}");
+    assert!((50..=60).contains(&time_wait["over_in_s"].as_u64().unwrap()), "{time_wait}");
     assert_eq!((&head["repeated"], &head["limits"]), (&json!(0), &json!([])));
 
     // The three in TIME_WAIT are nobody's, the others are this process's.
@@ -162,6 +176,28 @@ fn a_range_that_is_bound_as_a_whole_looks_full() {
     } else {
         assert!(rows.is_empty(), "{rows:?}");
         assert!(text.contains("does not show sockets that are bound"), "{text}");
+    }
+}
+
+#[test]
+fn a_script_is_told_by_the_exit_code_that_ports_run_short() {
+    let Some(_netns) = namespace() else { return };
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    let _held: Vec<_> = (0..12).map(|_| connected(&listener)).collect();
+    // 12 of 20 are 60 %.
+    for (args, code, warned) in [
+        (&["--fail-on", "warn"][..], 0, false),
+        (&["--warn", "60%"], 0, true),
+        (&["--warn", "60%", "--fail-on", "warn"], 3, true),
+        (&["--warn", "61%", "--fail-on", "warn"], 0, false),
+    ] {
+        let output = command(args).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(
+            (output.status.code(), text.contains("\nwarning: ")),
+            (Some(code), warned),
+            "{args:?}: {text}"
+        );
     }
 }
 

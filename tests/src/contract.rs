@@ -9,6 +9,7 @@ enum Is {
     /// RFC 3339, UTC, nanoseconds.
     Time,
     Count,
+    Number,
     /// Nanoseconds that may be negative.
     Signed,
     Bool,
@@ -128,6 +129,7 @@ const SNAPSHOT: &[Group] = &[&[
     must("boot_offset_ns", Is::Signed),
     may("bound_visible", Is::Bool),
     must("namespaces", Is::Each(&[NAMESPACE])),
+    may("hosts_port_range", Is::Fields(&[RANGE])),
     must("rows", Is::Count),
     must("sockets", Is::Count),
     must("repeated", Is::Count),
@@ -139,6 +141,17 @@ const NAMESPACE: Group = &[
     must("port_range", Is::Fields(&[RANGE])),
     must("reserved", Is::Count),
     must("bound", Is::Count),
+    must("reserved_ports", Is::Each(&[RANGE])),
+    must("listeners", Is::Array),
+    must("settings", Is::Fields(&[SETTINGS])),
+    may("hosts_own", Is::Bool),
+];
+
+const SETTINGS: Group = &[
+    may("tcp_tw_reuse", Is::Count),
+    may("tcp_tw_reuse_delay_ms", Is::Count),
+    may("tcp_timestamps", Is::Bool),
+    may("ipv6_disabled", Is::Bool),
 ];
 
 const PORTS: &[Group] = &[&[
@@ -155,13 +168,60 @@ const PORTS: &[Group] = &[&[
     must("reserved", Is::Count),
     must("bound_by_others", Is::Count),
     must("by_state", Is::Counts),
+    may("time_wait", Is::Fields(&[TIME_WAIT])),
     must("holders", Is::Each(&[HOLDER])),
 ]];
+
+const TIME_WAIT: Group = &[must("last_10_s", Is::Count), must("over_in_s", Is::Count)];
 
 const HOLDER: Group = &[
     may("process", Is::Fields(&[PROCESS])),
     may("unknown", Is::OneOf(&["time_wait", "closed", "not_found"])),
     must("count", Is::Count),
+];
+
+const PLACE: Group = &[
+    must("time", Is::Time),
+    must("monotonic_ns", Is::Count),
+    must("netns", Is::Count),
+    must("protocol", Is::OneOf(&["tcp", "udp"])),
+    may("source", Is::Text),
+    may("destination", Is::Fields(&[ENDPOINT])),
+    may("device", Is::Count),
+];
+
+const VERDICT: &[Group] = &[PLACE, &[may("cause", CAUSES), must("diagnoses", Is::Each(&[DIAGNOSIS]))]];
+
+const DIAGNOSIS: Group = &[
+    must("rule", Is::Text),
+    must("explains_permille", Is::Count),
+    must("sentence", Is::Text),
+    must("fragment", Is::Text),
+    must("advice", Is::Each(&[ADVICE])),
+];
+
+const ADVICE: Group = &[
+    must("advice", Is::Text),
+    must("standing", Is::OneOf(&["helps", "not_here", "harms"])),
+    may("command", Is::Text),
+    may("code", Is::Text),
+    may("arrangement", Is::Text),
+    may("gain", Is::Text),
+    may("cost", Is::Text),
+    may("why", Is::Text),
+];
+
+const FORECAST: &[Group] = &[
+    PLACE,
+    &[
+        must("used", Is::Count),
+        must("usable", Is::Count),
+        must("ends_per_s", Is::Number),
+        may("growth_per_s", Is::Number),
+        may("full_in_s", Is::Number),
+        may("levels_off_at", Is::Count),
+        may("time_wait_over_in_s", Is::Count),
+    ],
 ];
 
 const LOST_REASONS: Is =
@@ -232,6 +292,7 @@ pub fn checked(output: &str) -> Result<Vec<Value>> {
         ensure!(kinds.iter().filter(|other| **other == kind).count() == 1, "more than one {kind}");
     }
     ledger(&lines)?;
+    snapshots_among(&lines)?;
     Ok(lines)
 }
 
@@ -240,16 +301,27 @@ pub fn checked(output: &str) -> Result<Vec<Value>> {
 /// # Errors
 /// Says what breaks the contract, and where.
 pub fn snapshots(text: &str) -> Result<Vec<(Value, Vec<Value>)>> {
+    let lines = text.lines().map(line).collect::<Result<Vec<_>>>()?;
+    if let Some(other) = lines.iter().find(|line| !ABOUT_PORTS.iter().any(|kind| line["type"] == *kind)) {
+        bail!("not about ports: {other}");
+    }
+    snapshots_among(&lines)
+}
+
+const ABOUT_PORTS: [&str; 6] = ["snapshot", "ports", "verdict", "warning", "recovered", "forecast"];
+
+/// Each with its rows, which follow it.
+fn snapshots_among(lines: &[Value]) -> Result<Vec<(Value, Vec<Value>)>> {
     let mut snapshots: Vec<(Value, Vec<Value>)> = Vec::new();
-    for value in text.lines().map(line) {
-        let value = value?;
+    for value in lines {
         match (value["type"].as_str(), snapshots.last_mut()) {
-            (Some("snapshot"), _) => snapshots.push((value, Vec::new())),
+            (Some("snapshot"), _) => snapshots.push((value.clone(), Vec::new())),
             (Some("ports"), Some((_, rows))) => {
-                occupancy(&value).with_context(|| value.to_string())?;
-                rows.push(value);
+                occupancy(value).with_context(|| value.to_string())?;
+                rows.push(value.clone());
             }
-            _ => bail!("not in a snapshot: {value}"),
+            (Some("ports"), None) => bail!("not in a snapshot: {value}"),
+            _ => {}
         }
     }
     for (head, rows) in &snapshots {
@@ -272,7 +344,7 @@ fn occupancy(row: &Value) -> Result<()> {
     let all = number(&row["port_range"]["high"]) - number(&row["port_range"]["low"]) + 1;
     let subtracted = number(&row["reserved"]) + number(&row["bound_by_others"]);
     ensure!(number(&row["usable"]) + subtracted == all, "usable is not the range without what is subtracted");
-    ensure!(row["source"].is_null() == row["destination"].is_null(), "a source without a destination");
+    ensure!(row["destination"].is_null() || !row["source"].is_null(), "a destination without a source");
     for holder in row["holders"].as_array().into_iter().flatten() {
         ensure!(
             holder["process"].is_null() != holder["unknown"].is_null(),
@@ -319,6 +391,8 @@ fn line(text: &str) -> Result<Value> {
         "end" => END,
         "snapshot" => SNAPSHOT,
         "ports" => PORTS,
+        "verdict" => VERDICT,
+        "warning" | "recovered" | "forecast" => FORECAST,
         unknown => bail!("unknown type {unknown}"),
     };
     holds(&value, fields).with_context(|| text.to_owned())?;
@@ -350,6 +424,7 @@ fn is_that(value: &Value, is: &Is) -> Result<()> {
             .as_str()
             .is_some_and(|text| text.len() == "2026-01-01T00:00:00.000000000Z".len() && text.ends_with('Z')),
         Is::Count => value.is_u64(),
+        Is::Number => value.is_number(),
         Is::Signed => value.is_i64() || value.is_u64(),
         Is::Bool => value.is_boolean(),
         Is::OneOf(words) => value.as_str().is_some_and(|word| words.contains(&word)),

@@ -30,8 +30,7 @@ pub(super) struct Args {
     pub(super) verbose: u8,
 }
 
-const EXIT_CODES: &str =
-    "Exit codes: 0 done · 1 failed while running · 2 usage · 69 this host cannot be traced (says why)";
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed while running · 2 usage · 3 found what --fail-on names · 69 this host cannot be traced (says why)";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -52,6 +51,7 @@ Examples:
   portwatch trace --comm nginx --dest :8080    one program, one port
   portwatch trace --dest '[2001:db8::/32]:443' one network, one port
   portwatch trace --errno all                  also connects that failed for other reasons
+  portwatch trace --warn 80%                   also before one fails
 
 Shortages of local ports are seen of every process, in every network namespace: of TCP, MPTCP and UDP, over IPv4 and \
 IPv6, at connect, bind and send. With --errno also what else makes a connect fail: errors of the network (refused, \
@@ -92,6 +92,15 @@ pub(super) struct TraceArgs {
     #[arg(long)]
     pub(super) search_time: bool,
 
+    /// Look every two seconds at this network namespace, and warn when so many of the ports from one source to one
+    /// destination are taken, or will be within a minute
+    #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]
+    pub(super) warn: Option<u32>,
+
+    /// End with exit code 3 if that was found: `warn` is that a warning was given
+    #[arg(long, value_enum, value_name = "WHAT", requires = "warn")]
+    pub(super) fail_on: Option<FailOn>,
+
     /// Lines in about a second for one process, destination and cause; more are counted as suppressed
     #[arg(long, value_name = "N", default_value_t = DETAIL_PER_WINDOW, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) detail: u32,
@@ -108,7 +117,8 @@ Examples:
   portwatch ports --netns 4711           that of a process; a number from 4194304 on is a namespace's own, as in \
 NETNS of trace
   portwatch ports --dest 10.0.0.9:443    what is taken towards one destination
-  portwatch ports --watch 5s             again and again
+  portwatch ports --watch 5s             again and again, with how fast it grows and when it is full
+  portwatch ports --warn 90% --fail-on warn   for scripts: exit code 3 if somewhere 90% are taken
   portwatch ports --json | jq -r 'select(.type == \"ports\" and .used * 10 >= .usable * 9)'
 
 USED of USABLE: usable is the local port range without reserved ports and without ports that other sockets are bound \
@@ -138,9 +148,22 @@ pub(super) struct PortsArgs {
     #[arg(long, value_name = "TIME", requires = "watch", value_parser = filter::duration)]
     pub(super) duration: Option<Duration>,
 
+    /// Warn when so many of the ports of a row are taken, or, with --watch, will be within a minute
+    #[arg(long, value_name = "PERCENT", default_value = "80%", value_parser = filter::percent)]
+    pub(super) warn: u32,
+
+    /// End with exit code 3 if that was found: `warn` is that a warning was given
+    #[arg(long, value_enum, value_name = "WHAT")]
+    pub(super) fail_on: Option<FailOn>,
+
     /// Rows to show [default: as many as the terminal has room for, 40 elsewhere]
     #[arg(long, value_name = "N", conflicts_with = "json", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) top: Option<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum FailOn {
+    Warn,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

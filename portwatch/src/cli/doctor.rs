@@ -46,13 +46,11 @@ pub(super) fn run(paint: Paint) -> Result<Outcome> {
     let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();
     let gaps = checks.iter().any(|check| check.mark == Mark::Bad);
     text.push_str(match outcome {
-        Outcome::Done if gaps => {
-            "\nThis host can be traced: run `portwatch trace`. What FAILED above is not seen.\n"
-        }
-        Outcome::Done => "\nThis host can be traced: run `portwatch trace`.\n",
         Outcome::CannotTrace => {
             "\nThis host cannot be traced as things are; the hints above say what to do.\n"
         }
+        _ if gaps => "\nThis host can be traced: run `portwatch trace`. What FAILED above is not seen.\n",
+        _ => "\nThis host can be traced: run `portwatch trace`.\n",
     });
     let mut output = Output::new();
     output.write_all(text.as_bytes())?;

@@ -42,6 +42,14 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
     }
 }
 
+/// A share in thousandths: 1% to 100%.
+pub(super) fn percent(word: &str) -> Result<u32, String> {
+    match word.strip_suffix('%').unwrap_or(word).parse() {
+        Ok(percent @ 1..=100) => Ok(percent * 10),
+        _ => Err(format!("'{word}' is not a share from 1% to 100%")),
+    }
+}
+
 /// One more than the highest pid (`PID_MAX_LIMIT`, include/linux/threads.h). Numbers of namespaces begin far above
 /// (`PROC_DYNAMIC_FIRST`, fs/proc/generic.c).
 const PIDS: u32 = 4 * 1024 * 1024;
@@ -99,9 +107,18 @@ fn split_port(word: &str) -> Result<(Option<&str>, Option<&str>), String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{comm, destination, duration, errnos, netns};
+    use super::{comm, destination, duration, errnos, netns, percent};
     use crate::event::{Errno, Errnos, NetnsId, Tgid};
     use crate::ports::Netns;
+
+    #[test]
+    fn a_share_is_a_percentage() {
+        let cases = [("80%", Some(800)), ("5", Some(50)), ("100%", Some(1000)), ("0%", None), ("101", None)];
+        for (word, permille) in cases {
+            assert_eq!(percent(word).ok(), permille, "{word}");
+        }
+        assert!(percent("much").unwrap_err().contains("'much'"));
+    }
 
     #[test]
     fn a_destination_is_an_address_a_network_a_port_or_both() {

@@ -7,6 +7,7 @@ use crate::kernel::Refusal;
 
 /// Codes that scripts depend on (`docs/json.md`).
 const FAILED: u8 = 1;
+const FINDINGS: u8 = 3;
 const CANNOT_TRACE: u8 = 69;
 
 /// A command came to its end.
@@ -14,6 +15,8 @@ const CANNOT_TRACE: u8 = 69;
 pub enum Outcome {
     /// It did what was asked.
     Done,
+    /// It did, and found what the caller asked to be told of by the exit code.
+    Findings,
     /// It found that this host cannot be traced, and has said so.
     CannotTrace,
 }
@@ -22,6 +25,7 @@ impl From<Outcome> for ExitCode {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Done => Self::SUCCESS,
+            Outcome::Findings => Self::from(FINDINGS),
             Outcome::CannotTrace => Self::from(CANNOT_TRACE),
         }
     }

@@ -10,6 +10,7 @@ use super::Outcome;
 use super::args::PortsArgs;
 use super::output::Output;
 use super::stop::stop;
+use crate::diagnose::Observer;
 use crate::pipeline;
 use crate::ports::Query;
 use crate::sink::Sink;
@@ -22,12 +23,13 @@ pub(super) fn run(args: &PortsArgs, paint: Paint) -> Result<Outcome> {
     // Signals are waited for beside the main thread, which may hang in a write.
     let runtime =
         Builder::new_multi_thread().worker_threads(1).enable_all().build().context("start the runtime")?;
-    runtime.block_on(look(args, paint))?;
-    Ok(Outcome::Done)
+    let observer = runtime.block_on(look(args, paint))?;
+    let found = args.fail_on.is_some() && observer.has_warned();
+    Ok(if found { Outcome::Findings } else { Outcome::Done })
 }
 
-async fn look(args: &PortsArgs, paint: Paint) -> Result<()> {
-    let query = Query { netns: args.netns.clone().unwrap_or_default(), destination: args.dest };
+async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {
+    let query = Query { netns: args.netns.clone().unwrap_or_default(), destination: args.dest, bind: None };
     let (again, done) = match args.watch {
         None => (None, None),
         Some(interval) => {
@@ -45,9 +47,10 @@ async fn look(args: &PortsArgs, paint: Paint) -> Result<()> {
         let fit = Fit { top, size, watching: args.watch.is_some() };
         Box::new(Text::new(output, paint, TimeZone::system()).fitted(fit))
     };
-    let result = pipeline::run(&mut Snapshots::new(query, again), &mut [sink]).await;
+    let mut observer = Observer::new(Some(args.warn));
+    let result = pipeline::run(&mut Snapshots::new(query, again), &mut observer, &mut [sink]).await;
     if let Some(done) = done {
         done.tell();
     }
-    result
+    result.map(|()| observer)
 }

@@ -1,6 +1,7 @@
 //! `portwatch trace`: live, one line per failed connect, a summary at the end.
 
 use std::io::BufWriter;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use jiff::tz::TimeZone;
@@ -11,6 +12,7 @@ use super::args::{ModeChoice, TraceArgs};
 use super::outcome::say;
 use super::output::Output;
 use super::stop::stop;
+use crate::diagnose::Observer;
 use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
 use crate::kernel::{Hook, Mode, Tracer, Watch};
@@ -21,15 +23,19 @@ use crate::sink::text::Text;
 use crate::source::live::{Live, Until};
 use crate::term::Paint;
 
+/// How often ports are looked at for `--warn`.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
 pub(super) fn run(args: &TraceArgs, paint: Paint) -> Result<Outcome> {
     // The ring's task has a thread of its own: an output that blocks must not keep it from reading.
     let runtime =
         Builder::new_multi_thread().worker_threads(1).enable_all().build().context("start the runtime")?;
-    runtime.block_on(watch(args, paint))?;
-    Ok(Outcome::Done)
+    let observer = runtime.block_on(watch(args, paint))?;
+    let found = args.fail_on.is_some() && observer.has_warned();
+    Ok(if found { Outcome::Findings } else { Outcome::Done })
 }
 
-async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
+async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     // Before attaching, so that a signal in between is not lost.
     let (asked, done) = stop(args.duration)?;
     let filter = Filter {
@@ -50,7 +56,14 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     }
     let ready = ready_line(tracer.hooks());
     let until = Until { stop: asked, count: args.count };
-    let mut live = Live::new(tracer, Enricher::new("/proc"), filter, args.search_time, until)?;
+    let mut live = Live::new(
+        tracer,
+        Enricher::new("/proc"),
+        filter,
+        args.search_time,
+        args.warn.map(|_| LOOK_INTERVAL),
+        until,
+    )?;
     say(&ready);
     let output = BufWriter::new(Output::new());
     let sink: Box<dyn Sink> = if args.json {
@@ -58,10 +71,11 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<()> {
     } else {
         Box::new(Text::new(output, paint, TimeZone::system()))
     };
-    let result = pipeline::run(&mut live, &mut [sink]).await;
+    let mut observer = Observer::new(args.warn);
+    let result = pipeline::run(&mut live, &mut observer, &mut [sink]).await;
     // All is said; how long the kernel takes to let go of the programs is no reason to give up.
     done.tell();
-    result
+    result.map(|()| observer)
 }
 
 fn mode(choice: ModeChoice) -> Mode {

@@ -4,13 +4,14 @@
 //! and a rule that needs it is silent. Must not know: where facts come from, which rules there are.
 
 pub(super) mod example;
+mod found;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Cause;
 use super::figures::{permille, width};
-use crate::event::{Holding, Occupancy, PortRange, Protocol, SocketState};
+use crate::event::{Holding, Occupancy, PortRange, Protocol, Settings, SocketState};
 
 /// How long a closed connection keeps its port: `TCP_TIMEWAIT_LEN`, include/net/tcp.h. No setting changes it.
 pub(super) const TIME_WAIT_S: u32 = 60;
@@ -50,24 +51,11 @@ pub struct Facts {
     /// Connections that were begun in a second from this source to this destination.
     pub connects_per_s: Option<u32>,
     /// Settings of the namespace.
-    pub settings: HostSettings,
+    pub settings: Settings,
     /// Whether the namespace is the host's own.
     pub namespace_is_hosts: Option<bool>,
     /// `ip_local_port_range` of the host's own namespace.
     pub hosts_range: Option<PortRange>,
-}
-
-/// Settings that decide which advice helps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct HostSettings {
-    /// `net.ipv4.tcp_tw_reuse`: 0, 1 everywhere, 2 on loopback only.
-    pub tcp_tw_reuse: Option<u8>,
-    /// `net.ipv4.tcp_tw_reuse_delay`, since Linux 6.14; None before.
-    pub tcp_tw_reuse_delay_ms: Option<u32>,
-    /// Whether `net.ipv4.tcp_timestamps` is on.
-    pub tcp_timestamps: Option<bool>,
-    /// Whether IPv6 is off on the interface in question (`net.ipv6.conf.*.disable_ipv6`).
-    pub ipv6_disabled: Option<bool>,
 }
 
 impl Facts {
@@ -88,7 +76,7 @@ impl Facts {
             row: None,
             open_for: None,
             connects_per_s: None,
-            settings: HostSettings::default(),
+            settings: Settings::default(),
             namespace_is_hosts: None,
             hosts_range: None,
         }

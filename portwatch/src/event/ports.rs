@@ -60,9 +60,10 @@ pub struct Occupancy {
     pub netns: NetnsId,
     /// TCP or UDP.
     pub protocol: Protocol,
-    /// From which address. None for ports that are taken whatever the source and the destination.
+    /// From which address. None for ports that are taken whatever the source and the destination. Alone, without a
+    /// destination, where a bind() to this address asks for any port.
     pub source: Option<IpAddr>,
-    /// To where. None as for the source.
+    /// To where. None as for the source, and for a bind().
     pub destination: Option<SocketAddr>,
     /// Index of the interface that the sockets are bound to; 0 where they are not.
     pub device: u32,
@@ -74,10 +75,21 @@ pub struct Occupancy {
     pub by_state: Vec<(SocketState, u32)>,
     /// The used ones by who has them, the most first.
     pub holders: Vec<Holding>,
+    /// What the sockets in TIME_WAIT tell of time; none where there are none.
+    pub time_wait: Option<TimeWait>,
+}
+
+/// Sockets in TIME_WAIT, by when they began to wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimeWait {
+    /// How many did in the ten seconds before the snapshot: connections that ended.
+    pub last_10_s: u32,
+    /// Seconds until the last of them is gone, rounded up.
+    pub over_in_s: u8,
 }
 
 /// What a namespace offers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Namespace {
     /// Which.
     pub id: NetnsId,
@@ -88,6 +100,30 @@ pub struct Namespace {
     /// Other ports of the range that TCP sockets are bound to or listen on: no connect() gets them, whatever its
     /// source and destination.
     pub bound: u32,
+    /// `ip_local_reserved_ports`, inside of the range and outside.
+    pub reserved_ports: Vec<PortRange>,
+    /// Ports that services wait on, in order: where TCP listens, and those outside of the range that UDP sockets
+    /// without a peer have.
+    pub listeners: Vec<u16>,
+    /// Settings that decide what helps.
+    pub settings: Settings,
+    /// Whether this is the host's own. None where that could not be seen.
+    pub is_hosts: Option<bool>,
+}
+
+/// Settings of a namespace that decide what helps where ports are short. None where the kernel has no such setting, or
+/// does not let it be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// `net.ipv4.tcp_tw_reuse`: 0, 1 everywhere, 2 on loopback only.
+    pub tcp_tw_reuse: Option<u8>,
+    /// `net.ipv4.tcp_tw_reuse_delay`, since Linux 6.14.
+    pub tcp_tw_reuse_delay_ms: Option<u32>,
+    /// Whether `net.ipv4.tcp_timestamps` is on.
+    pub tcp_timestamps: Option<bool>,
+    /// Whether IPv6 is off on every interface (`net.ipv6.conf.*.disable_ipv6`, or there is no IPv6). None where it is
+    /// off on some.
+    pub ipv6_disabled: Option<bool>,
 }
 
 /// Who holds the local ports at one moment.
@@ -99,6 +135,8 @@ pub struct Snapshot {
     pub boot_offset_ns: i64,
     /// Where was looked.
     pub namespaces: Vec<Namespace>,
+    /// `ip_local_port_range` of the host's own namespace, where that could be read.
+    pub hosts_range: Option<PortRange>,
     /// The highest pressure first.
     pub rows: Vec<Occupancy>,
     /// Sockets that were read.

@@ -3,9 +3,10 @@
 //! In: which namespaces, which destinations. Out: a [`Census`]. Must not know: messages of netlink, /proc.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 use std::path::Path;
 
-use super::dump::{DumpError, Family, Reader, Request, Socket, TCP_CONNECTED, TCP_UNCONNECTED, UDP};
+use super::dump::{DumpError, Family, Reader, Request, Socket, TCP_BOUND, TCP_CONNECTED, TCP_LISTENS, UDP};
 use super::netns::NetnsError;
 use super::occupancy::{Held, Table};
 use super::settings::Settings;
@@ -19,6 +20,7 @@ const ATTEMPTS: u32 = 2;
 #[derive(Debug, Default)]
 pub struct Census {
     tables: Vec<Table>,
+    bind: Option<IpAddr>,
     /// Sockets that were read.
     pub sockets: u64,
     /// Reads that were begun again, because the kernel said that its tables changed meanwhile.
@@ -33,7 +35,7 @@ pub struct Census {
 /// When none of them could be read.
 pub fn census(query: &Query) -> Result<Census, PortsError> {
     let places = netns::places(&query.netns)?;
-    let mut census = Census { limits: places.limits, ..Census::default() };
+    let mut census = Census { bind: query.bind, limits: places.limits, ..Census::default() };
     let mut refused = Vec::new();
     for place in &places.places {
         match place
@@ -66,7 +68,7 @@ fn one_line(error: &impl ToString) -> String {
 
 /// Reads the namespace that this thread is in.
 fn read(id: NetnsId, destination: Option<&Destination>) -> Result<Census, PortsError> {
-    let settings = Settings::read(Path::new("/proc/sys/net/ipv4"))?;
+    let settings = Settings::read(Path::new("/proc/sys/net"))?;
     let mut reader = Reader::new()?;
     let requests = requests(&settings, destination);
     Ok(collect(id, &settings, &requests, |request, each| reader.read(request, each))?)
@@ -111,11 +113,12 @@ fn collect(
                 id.0
             ));
         }
-        return Ok(Census { tables: vec![table], sockets, repeated, limits });
+        return Ok(Census { tables: vec![table], bind: None, sockets, repeated, limits });
     }
 }
 
-/// Everything with a port of the range, both families; connected TCP sockets only to `destination`.
+/// Everything with a port of the range, both families, and services outside of it; connected TCP sockets only to
+/// `destination`.
 fn requests(settings: &Settings, destination: Option<&Destination>) -> Vec<Request> {
     let in_range = condition::local_ports(settings.range);
     let mut requests = Vec::new();
@@ -126,22 +129,18 @@ fn requests(settings: &Settings, destination: Option<&Destination>) -> Vec<Reque
             states,
             bytecode: condition::all_of(conditions),
         };
+        requests.push(tcp(TCP_LISTENS, &[]));
         match destination.map(|destination| condition::towards(destination, family)) {
-            None => requests.push(tcp(TCP_CONNECTED | TCP_UNCONNECTED, &in_range)),
+            None => requests.push(tcp(TCP_CONNECTED | TCP_BOUND, &in_range)),
             Some(towards) => {
-                requests.push(tcp(TCP_UNCONNECTED, &in_range));
+                requests.push(tcp(TCP_BOUND, &in_range));
                 if let Some(towards) = towards {
                     requests.push(tcp(TCP_CONNECTED, &[&in_range[..], &[towards]].concat()));
                 }
             }
         }
     }
-    let udp = |family| Request {
-        family,
-        protocol: Protocol::Udp,
-        states: UDP,
-        bytecode: condition::all_of(&in_range),
-    };
+    let udp = |family| Request { family, protocol: Protocol::Udp, states: UDP, bytecode: Vec::new() };
     requests.extend([Family::V4, Family::V6].map(udp));
     requests
 }
@@ -177,6 +176,7 @@ impl Census {
         for table in &self.tables {
             namespaces.push(table.namespace());
             rows.extend(table.rows(&owner, &mut holder));
+            rows.extend(self.bind.and_then(|address| table.bind_row(address, &owner, &mut holder)));
         }
         occupancy::by_pressure(&mut rows);
         (namespaces, rows)

@@ -25,9 +25,13 @@ const DUMP_INTERRUPTED: u16 = 0x10;
 const BYTECODE: u16 = 1;
 /// Type and length of a netlink attribute.
 const ATTRIBUTE_HEADER_BYTES: usize = 4;
+/// Where `idiag_expires` stands in `struct inet_diag_msg`: milliseconds, native order.
+const EXPIRES_AT: usize = 52;
 
-/// States of TCP that are no connection: `TCP_LISTEN`, and `TCP_BOUND_INACTIVE`, which kernels before 6.8 ignore.
-pub(super) const TCP_UNCONNECTED: u32 = 1 << 10 | 1 << 13;
+/// `TCP_LISTEN`. Alone it spares the kernel the table of connections (`inet_diag_dump_icsk`, net/ipv4/inet_diag.c).
+pub(super) const TCP_LISTENS: u32 = 1 << 10;
+/// `TCP_BOUND_INACTIVE`, which kernels before 6.8 ignore.
+pub(super) const TCP_BOUND: u32 = 1 << 13;
 /// The others of include/net/tcp_states.h: 1 to 12 without `TCP_CLOSE` and `TCP_LISTEN`.
 pub(super) const TCP_CONNECTED: u32 = 0x1ffe & !(1 << 7 | 1 << 10);
 /// UDP sockets are in `TCP_ESTABLISHED` if they have a peer, in `TCP_CLOSE` if not.
@@ -71,6 +75,8 @@ pub struct Socket {
     pub inode: u32,
     /// Stays the same from connect() to the end of TIME_WAIT (`sock_gen_cookie`).
     pub cookie: u64,
+    /// In TIME_WAIT: seconds until it is gone, rounded up; else 0.
+    pub left_s: u8,
 }
 
 /// Why sockets could not be read.
@@ -248,6 +254,7 @@ impl Request {
             device: id.interface_id,
             inode: found.inode,
             cookie: u64::from_ne_bytes(id.cookie),
+            left_s: if state == SocketState::TimeWait { left_s(payload) } else { 0 },
         }))
     }
 
@@ -283,6 +290,13 @@ impl Request {
     fn module_name(&self) -> &'static str {
         if self.protocol == Protocol::Udp { "udp_diag" } else { "tcp_diag" }
     }
+}
+
+/// The crate does not read the timer of TIME_WAIT.
+fn left_s(payload: &[u8]) -> u8 {
+    let bytes = payload.get(EXPIRES_AT..).and_then(|rest| rest.first_chunk());
+    let left_ms = bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes));
+    u8::try_from(left_ms.div_ceil(1000)).unwrap_or(u8::MAX)
 }
 
 /// By its number in include/net/tcp_states.h.

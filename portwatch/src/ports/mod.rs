@@ -7,6 +7,7 @@ mod bound;
 mod census;
 mod condition;
 mod dump;
+mod host;
 mod netns;
 mod occupancy;
 mod owners;
@@ -15,21 +16,26 @@ mod settings;
 pub use bound::shows_bound_sockets;
 pub use census::{Census, census};
 pub use dump::{DumpError, Socket};
+pub use host::{Host, host};
 pub use netns::{Netns, NetnsError};
 pub use occupancy::Held;
 pub use owners::{Owner, Owners};
 pub use settings::{Settings, SettingsError};
 
+use std::net::IpAddr;
+
 use crate::event::Destination;
 
 /// What to look at.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Query {
     /// Which namespaces.
     pub netns: Netns,
     /// Only connections to there; the kernel leaves out the others. Ports that are taken whatever the destination
     /// are read all the same.
     pub destination: Option<Destination>,
+    /// Also one row for what a bind() to this address that asks for any port finds taken.
+    pub bind: Option<IpAddr>,
 }
 
 /// Why a namespace could not be read.

@@ -31,6 +31,8 @@ pub enum Netns {
     Process(Tgid),
     /// By inode number, as `trace` prints it.
     Id(NetnsId),
+    /// By inode number, where this process, if there still is one, is likely to be in it.
+    Near(NetnsId, Tgid),
     /// A file such as `/run/netns/blue` or `/proc/PID/ns/net`.
     Path(PathBuf),
 }
@@ -106,9 +108,15 @@ pub(super) struct Place {
 pub(super) fn places(wanted: &Netns) -> Result<Places, NetnsError> {
     let one = |place| Places { places: vec![place], many: false, limits: Vec::new() };
     let own = || Ok(Place { id: id(Path::new(OWN))?, paths: Vec::new() });
+    let of = |tgid: Tgid| by_path(&PathBuf::from(format!("/proc/{}/ns/net", tgid.0)));
     Ok(match wanted {
         Netns::Own => one(own()?),
-        Netns::Process(tgid) => one(by_path(&PathBuf::from(format!("/proc/{}/ns/net", tgid.0)))?),
+        Netns::Process(tgid) => one(of(*tgid)?),
+        Netns::Near(id, tgid) => match own().into_iter().chain(of(*tgid)).find(|place| place.id == *id) {
+            Some(place) => one(place),
+            // To look at every thread takes longer.
+            None => places(&Netns::Id(*id))?,
+        },
         Netns::Path(path) => one(by_path(path)?),
         Netns::Id(id) => {
             let found =
@@ -257,15 +265,19 @@ mod tests {
         let [place] = own.places.as_slice() else { panic!("one place") };
         let before = std::thread::current().id();
         assert_eq!(place.within(|| std::thread::current().id()).unwrap(), before);
-        let process = places(&Netns::Process(Tgid(std::process::id()))).unwrap();
-        assert_eq!(process.places[0].id(), place.id());
+        let process = Tgid(std::process::id());
+        for netns in
+            [Netns::Process(process), Netns::Near(place.id(), process), Netns::Near(place.id(), Tgid(0))]
+        {
+            assert_eq!(places(&netns).unwrap().places[0].id(), place.id(), "{netns:?}");
+        }
     }
 
     #[test]
     fn what_is_no_namespace_is_refused_with_its_path() {
         let error = places(&Netns::Path("/nowhere/netns".into())).err().unwrap().to_string();
         assert!(error.contains("/nowhere/netns") && error.contains("No such file"), "{error}");
-        let error = places(&Netns::Id(NetnsId(5))).err().unwrap().to_string();
+        let error = places(&Netns::Near(NetnsId(5), Tgid(1))).err().unwrap().to_string();
         assert!(error.contains("namespace 5") && error.contains("\nhint: "), "{error}");
         let file = tempfile::NamedTempFile::new().unwrap();
         let found = places(&Netns::Path(file.path().to_owned())).unwrap();

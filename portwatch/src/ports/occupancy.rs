@@ -12,7 +12,12 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::dump::Socket;
 use super::settings::{PortSet, Settings};
-use crate::event::{Holder, Holding, Namespace, NetnsId, Occupancy, Protocol, SocketState};
+use crate::event::{Holder, Holding, Namespace, NetnsId, Occupancy, Protocol, SocketState, TimeWait};
+
+/// `TCP_TIMEWAIT_LEN`, include/net/tcp.h.
+const TIME_WAIT_S: u8 = 60;
+/// What counts as the last seconds in [`TimeWait::last_10_s`].
+const YOUNG_S: u8 = 10;
 
 /// A socket that has a port of the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,6 +30,8 @@ pub struct Held {
     pub inode: u32,
     /// Of the socket, also in TIME_WAIT.
     pub cookie: u64,
+    /// In TIME_WAIT: seconds until it is gone, rounded up; else 0.
+    pub left_s: u8,
 }
 
 /// What a TCP connection must not share with another one, besides its port.
@@ -44,21 +51,34 @@ pub(super) struct Table {
     /// TCP sockets that listen or are bound only.
     bound: Vec<Held>,
     udp: Vec<Held>,
+    /// Ports that services wait on, inside of the range and outside.
+    listeners: PortSet,
 }
 
 impl Table {
     /// Empty.
     pub(super) fn new(id: NetnsId, settings: Settings) -> Self {
-        Self { id, settings, connected: HashMap::new(), bound: Vec::new(), udp: Vec::new() }
+        Self {
+            id,
+            settings,
+            connected: HashMap::new(),
+            bound: Vec::new(),
+            udp: Vec::new(),
+            listeners: PortSet::new(),
+        }
     }
 
     /// Takes in a socket, if it has one of the ports in question.
     pub(super) fn add(&mut self, socket: &Socket) {
         let port = socket.source.port();
+        if self.is_service(socket) {
+            self.listeners.insert(port);
+        }
         if !self.settings.offers(port) {
             return;
         }
-        let held = Held { port, state: socket.state, inode: socket.inode, cookie: socket.cookie };
+        let Socket { state, inode, cookie, left_s, .. } = *socket;
+        let held = Held { port, state, inode, cookie, left_s };
         match (socket.protocol, socket.state) {
             (Protocol::Udp, _) => self.udp.push(held),
             (_, SocketState::Listen | SocketState::Bound) => self.bound.push(held),
@@ -70,6 +90,19 @@ impl Table {
                 };
                 self.connected.entry(path).or_default().push(held);
             }
+        }
+    }
+
+    /// Whether somebody waits for peers there. A UDP socket without a peer does if it has asked for its port, which
+    /// can be told only outside of the range.
+    fn is_service(&self, socket: &Socket) -> bool {
+        match socket.protocol {
+            Protocol::Udp => {
+                let range = self.settings.range;
+                socket.state == SocketState::Bound
+                    && !(range.low..=range.high).contains(&socket.source.port())
+            }
+            _ => socket.state == SocketState::Listen,
         }
     }
 
@@ -88,6 +121,10 @@ impl Table {
             range: self.settings.range,
             reserved: self.settings.reserved_in_range(),
             bound: count(ports.len()),
+            reserved_ports: self.settings.reserved.ranges(),
+            listeners: (0..=u16::MAX).filter(|port| self.listeners.contains(*port)).collect(),
+            settings: self.settings.others,
+            is_hosts: None,
         }
     }
 
@@ -117,6 +154,22 @@ impl Table {
         rows
     }
 
+    /// What a bind() to `address` that asks for any port finds taken: ports of sockets with this address, or with none
+    /// (`inet_csk_bind_conflict`, net/ipv4/inet_connection_sock.c; `SO_REUSEADDR` and `SO_REUSEPORT` are not known here).
+    pub(super) fn bind_row<O: Copy + Ord>(
+        &self,
+        address: IpAddr,
+        owner: &impl Fn(&Held) -> O,
+        holder: &mut impl FnMut(O) -> Holder,
+    ) -> Option<Occupancy> {
+        let conflicts =
+            |source: IpAddr| address.is_unspecified() || source.is_unspecified() || source == address;
+        let connected = self.connected.iter().filter(|(path, _)| conflicts(path.source));
+        let held = connected.flat_map(|(_, held)| held).chain(&self.bound).copied().collect();
+        let row = self.row(Protocol::Tcp, held, self.settings.offered(), owner, holder);
+        (row.used > 0).then_some(Occupancy { source: Some(address), ..row })
+    }
+
     /// A row without its path.
     fn row<O: Copy + Ord>(
         &self,
@@ -128,6 +181,7 @@ impl Table {
     ) -> Occupancy {
         // States are in this order where sockets share a port: one that listens tells more than one that is bound.
         held.sort_unstable();
+        let time_wait = time_wait(&held);
         let mut states: BTreeMap<SocketState, u32> = BTreeMap::new();
         let mut owners: BTreeMap<O, (u32, u16)> = BTreeMap::new();
         let mut used = 0;
@@ -161,8 +215,17 @@ impl Table {
             usable,
             by_state,
             holders,
+            time_wait,
         }
     }
+}
+
+/// When those in TIME_WAIT began to wait, and until when the last of them will.
+fn time_wait(held: &[Held]) -> Option<TimeWait> {
+    let waiting = held.iter().filter(|held| held.state == SocketState::TimeWait);
+    let over_in_s = waiting.clone().map(|held| held.left_s).max()?;
+    let young = waiting.filter(|held| held.left_s > TIME_WAIT_S - YOUNG_S).count();
+    Some(TimeWait { last_10_s: count(young), over_in_s })
 }
 
 /// Sorts by the share that is taken, then by how much that is, then by where it is.

@@ -117,7 +117,7 @@ mod tests {
     use crate::event::{SocketState, Tgid};
 
     fn held(state: SocketState, inode: u32) -> Held {
-        Held { port: 40000, state, inode, cookie: 1 }
+        Held { port: 40000, state, inode, cookie: 1, left_s: 0 }
     }
 
     #[test]

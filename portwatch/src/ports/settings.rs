@@ -1,12 +1,13 @@
 //! What a namespace offers to outgoing connections.
 //!
-//! In: the folder of its IPv4 settings, which count for IPv6 too (net/ipv6 asks `inet_get_local_port_range`). Out:
-//! the range and the ports that are reserved in it.
+//! In: the folder of its network settings; those of IPv4 count for IPv6 too (net/ipv6 asks
+//! `inet_get_local_port_range`). Out: the range, the ports that are reserved in it, and what decides which advice helps.
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use crate::event::PortRange;
+use crate::event::{self, PortRange};
 
 /// Ports, one bit each.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Settings {
     pub range: PortRange,
     /// `ip_local_reserved_ports`, inside of the range and outside.
     pub reserved: PortSet,
+    /// The others.
+    pub others: event::Settings,
 }
 
 /// Why settings could not be read.
@@ -43,14 +46,20 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Reads them below `folder`: `/proc/sys/net/ipv4` is that of the namespace of the thread that reads.
+    /// Reads them below `folder`: `/proc/sys/net` is that of the namespace of the thread that reads.
     ///
     /// # Errors
     /// When a file cannot be read or understood.
     pub fn read(folder: &Path) -> Result<Self, SettingsError> {
         Ok(Self {
-            range: parsed(folder, "ip_local_port_range", range)?,
-            reserved: parsed(folder, "ip_local_reserved_ports", ports)?,
+            range: parsed(folder, "ipv4/ip_local_port_range", range)?,
+            reserved: parsed(folder, "ipv4/ip_local_reserved_ports", ports)?,
+            others: event::Settings {
+                tcp_tw_reuse: number(folder, "ipv4/tcp_tw_reuse"),
+                tcp_tw_reuse_delay_ms: number(folder, "ipv4/tcp_tw_reuse_delay"),
+                tcp_timestamps: number(folder, "ipv4/tcp_timestamps").map(|value: u32| value != 0),
+                ipv6_disabled: ipv6_disabled(&folder.join("ipv6/conf")),
+            },
         })
     }
 
@@ -88,6 +97,19 @@ impl PortSet {
         self.0[usize::from(port / 64)] |= 1 << (port % 64);
     }
 
+    /// All of them, neighbours together, in order.
+    #[must_use]
+    pub fn ranges(&self) -> Vec<PortRange> {
+        let mut ranges: Vec<PortRange> = Vec::new();
+        for port in (0..=u16::MAX).filter(|port| self.contains(*port)) {
+            match ranges.last_mut() {
+                Some(last) if port - last.high == 1 => last.high = port,
+                _ => ranges.push(PortRange { low: port, high: port }),
+            }
+        }
+        ranges
+    }
+
     /// Whether it is there.
     #[must_use]
     pub fn contains(&self, port: u16) -> bool {
@@ -116,6 +138,23 @@ fn parsed<T>(folder: &Path, name: &str, parse: impl Fn(&str) -> Option<T>) -> Re
     }
 }
 
+/// A setting that may not be there.
+fn number<T: FromStr>(folder: &Path, name: &str) -> Option<T> {
+    fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok()
+}
+
+/// Whether IPv6 is off on all interfaces; none where it is on some.
+fn ipv6_disabled(conf: &Path) -> Option<bool> {
+    let Ok(entries) = fs::read_dir(conf) else { return Some(true) };
+    let interfaces =
+        entries.flatten().filter(|entry| !["all", "default"].map(Into::into).contains(&entry.file_name()));
+    let off = |path: PathBuf| number::<u32>(&path, "disable_ipv6").map(|value| value != 0);
+    let states: Option<Vec<bool>> = interfaces.map(|entry| off(entry.path())).collect();
+    let states = states?;
+    let first = *states.first()?;
+    states.iter().all(|state| *state == first).then_some(first)
+}
+
 /// Two numbers.
 fn range(text: &str) -> Option<PortRange> {
     let mut words = text.split_ascii_whitespace().map(str::parse::<u16>);
@@ -137,12 +176,13 @@ fn ports(text: &str) -> Option<PortSet> {
 mod tests {
     use std::fs;
 
-    use super::{PortRange, Settings};
+    use super::{PortRange, Settings, event};
 
     fn read(range: &str, reserved: &str) -> Result<Settings, String> {
         let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("ip_local_port_range"), range).unwrap();
-        fs::write(folder.path().join("ip_local_reserved_ports"), reserved).unwrap();
+        fs::create_dir(folder.path().join("ipv4")).unwrap();
+        fs::write(folder.path().join("ipv4/ip_local_port_range"), range).unwrap();
+        fs::write(folder.path().join("ipv4/ip_local_reserved_ports"), reserved).unwrap();
         Settings::read(folder.path()).map_err(|error| error.to_string())
     }
 
@@ -153,6 +193,40 @@ mod tests {
         assert_eq!((settings.reserved_in_range(), settings.offered()), (3, 7));
         let offered: Vec<u16> = (0..=u16::MAX).filter(|port| settings.offers(*port)).collect();
         assert_eq!(offered, [40002, 40003, 40004, 40006, 40007, 40008, 40009]);
+        let ranges: Vec<_> = settings.reserved.ranges().iter().map(|range| (range.low, range.high)).collect();
+        assert_eq!(ranges, [(8080, 8080), (39990, 40001), (40005, 40005), (65535, 65535)]);
+    }
+
+    #[test]
+    fn what_decides_which_advice_helps_may_be_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str, value: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, value).unwrap();
+        };
+        put("ipv4/ip_local_port_range", "32768\t60999\n");
+        put("ipv4/ip_local_reserved_ports", "\n");
+        let read = || Settings::read(folder.path()).unwrap().others;
+        assert_eq!(read(), event::Settings { ipv6_disabled: Some(true), ..event::Settings::default() });
+        put("ipv4/tcp_tw_reuse", "2\n");
+        put("ipv4/tcp_tw_reuse_delay", "1000\n");
+        put("ipv4/tcp_timestamps", "1\n");
+        // These two say what new interfaces begin with.
+        put("ipv6/conf/all/disable_ipv6", "0\n");
+        put("ipv6/conf/default/disable_ipv6", "0\n");
+        put("ipv6/conf/lo/disable_ipv6", "1\n");
+        let expected = event::Settings {
+            tcp_tw_reuse: Some(2),
+            tcp_tw_reuse_delay_ms: Some(1000),
+            tcp_timestamps: Some(true),
+            ipv6_disabled: Some(true),
+        };
+        assert_eq!(read(), expected);
+        put("ipv6/conf/eth0/disable_ipv6", "0\n");
+        assert_eq!(read().ipv6_disabled, None);
+        put("ipv6/conf/lo/disable_ipv6", "0\n");
+        assert_eq!(read().ipv6_disabled, Some(false));
     }
 
     #[test]
@@ -170,6 +244,6 @@ mod tests {
             assert!(error.contains("ip_local_") && error.contains("not what"), "{range} {reserved}: {error}");
         }
         let error = Settings::read(std::path::Path::new("/nowhere")).unwrap_err();
-        assert!(error.to_string().starts_with("read /nowhere/ip_local_port_range: "), "{error}");
+        assert!(error.to_string().starts_with("read /nowhere/ipv4/ip_local_port_range: "), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 //! In: items. Out: one object a line, `type` first. Strings that are not UTF-8 appear lossily, with their bytes in
 //! `<field>_hex`.
 
+mod opinion;
 mod ports;
 
 use std::fmt::Write as _;
@@ -16,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use super::Sink;
 use crate::clock::Clock;
-use crate::diagnose::cause;
+use crate::diagnose::{Opinion, cause};
 use crate::event::{
     Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom, PortRange, Process,
     Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Suppressed, Text,
@@ -51,6 +52,7 @@ impl<W: Write> Sink for Json<W> {
         }
         let line = match item {
             Item::Ports(snapshot) => {
+                self.clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
                 return ports::lines(snapshot).try_for_each(|line| self.line(&line));
             }
             Item::Start(start) => start_line(start, self.clock),
@@ -62,6 +64,14 @@ impl<W: Write> Sink for Json<W> {
             Item::End(end) => end_line(end),
         };
         self.line(&line)
+    }
+
+    fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()> {
+        let clock = self.clock;
+        opinions
+            .iter()
+            .filter_map(|opinion| opinion::line(opinion, clock))
+            .try_for_each(|line| self.line(&line))
     }
 
     fn flush(&mut self) -> io::Result<()> {

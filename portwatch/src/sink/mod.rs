@@ -1,12 +1,13 @@
 //! Where items go. One trait, one file a form; they never import each other.
 //!
-//! In: [`Item`]s, and what `diagnose` makes of them. Must not know: where items come from.
+//! In: [`Item`]s, and [`Opinion`]s on them. Must not know: where items come from.
 
 pub mod json;
 pub mod text;
 
 use std::io;
 
+use crate::diagnose::Opinion;
 use crate::event::Item;
 
 /// Shows or keeps items.
@@ -16,6 +17,12 @@ pub trait Sink {
     /// # Errors
     /// When the output refuses; `BrokenPipe` means that nobody reads any more.
     fn item(&mut self, item: &Item) -> io::Result<()>;
+
+    /// Takes what is to be said of the item before; often nothing.
+    ///
+    /// # Errors
+    /// As for [`Sink::item`].
+    fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()>;
 
     /// Makes everything taken so far visible.
     ///

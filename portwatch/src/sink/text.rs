@@ -6,6 +6,7 @@ mod columns;
 mod ports;
 mod searches;
 mod summary;
+mod verdict;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -15,7 +16,7 @@ use jiff::tz::TimeZone;
 
 use super::Sink;
 use crate::clock::Clock;
-use crate::diagnose::cause;
+use crate::diagnose::{Opinion, Path, Verdict, cause};
 use crate::event::{
     BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, PortRange, Process, Protocol, Snapshot,
     Start, Suppressed, Tgid,
@@ -26,6 +27,9 @@ pub use ports::Fit;
 
 const HEADING: [&str; 10] =
     ["TIME", "PID", "COMM", "ERRNO", "SOURCE", "DESTINATION", "PORT RANGE", "CAUSE", "NETNS", "EXE"];
+
+/// Verdicts that are kept for the end.
+const KEPT_VERDICTS: usize = 64;
 
 /// Writes lines.
 pub struct Text<W: Write> {
@@ -38,6 +42,11 @@ pub struct Text<W: Write> {
     summary: Option<String>,
     searches: Option<String>,
     fit: Fit,
+    /// Whether snapshots are shown as tables, instead of what they explain.
+    tables: bool,
+    snapshot: Option<Snapshot>,
+    /// The last of each kind, in the order in which they came up.
+    verdicts: Vec<Verdict>,
 }
 
 impl<W: Write> Text<W> {
@@ -46,22 +55,87 @@ impl<W: Write> Text<W> {
         let left = |width| (Align::Left, width);
         // The usual: an IPv4 address with a port is 21 characters at most, an IPv6 one up to 47.
         let columns = Columns::new([12, 7, 15, 13, 15, 21, 11, 17, 10, 0].map(left));
-        let (clock, heading_written) = (Clock::default(), false);
-        let (summary, searches, fit) = (None, None, Fit::default());
-        Self { output, paint, zone, clock, columns, heading_written, summary, searches, fit }
+        Self {
+            output,
+            paint,
+            zone,
+            clock: Clock::default(),
+            columns,
+            heading_written: false,
+            summary: None,
+            searches: None,
+            fit: Fit::default(),
+            tables: false,
+            snapshot: None,
+            verdicts: Vec::new(),
+        }
     }
 
-    /// The same, with tables of ports as large as this.
+    /// The same, with snapshots as tables, as large as this.
     #[must_use]
     pub fn fitted(self, fit: Fit) -> Self {
-        Self { fit, ..self }
+        Self { fit, tables: true, ..self }
     }
 
-    fn ports(&mut self, snapshot: &Snapshot) -> io::Result<()> {
-        self.clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
+    /// The table, and below it what it explains.
+    fn table(&mut self, snapshot: &Snapshot, opinions: &[Opinion]) -> io::Result<()> {
         let time = self.clock.at(snapshot.at).to_zoned(self.zone.clone());
         let time = time.strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
-        write!(self.output, "{}", ports::shown(snapshot, &self.fit, &time, self.paint))
+        let mut below = Vec::new();
+        let mut verdicts = Vec::new();
+        for opinion in opinions {
+            match opinion {
+                Opinion::Pressure(pressure) => {
+                    let time = self.time_of_day(pressure.at);
+                    below.push(verdict::pressure(pressure, &time, Paint::Plain));
+                }
+                Opinion::Forecast { path, forecast, .. } => below.extend(verdict::forecast(path, forecast)),
+                Opinion::Verdict(verdict) if self.fit.watching => {
+                    below.extend(verdict.diagnoses.iter().map(verdict::sentence));
+                }
+                Opinion::Verdict(verdict) => verdicts.push(verdict.clone()),
+            }
+        }
+        write!(self.output, "{}", ports::shown(snapshot, &below, &self.fit, &time, self.paint))?;
+        if !verdicts.is_empty() {
+            write!(self.output, "\n{}", verdict::in_full(&verdicts, self.paint))?;
+        }
+        Ok(())
+    }
+
+    /// What a snapshot explains, where its table is not shown.
+    fn explained(&mut self, snapshot: &Snapshot, opinions: &[Opinion]) -> io::Result<()> {
+        for opinion in opinions {
+            match opinion {
+                Opinion::Pressure(pressure) => {
+                    let time = self.time_of_day(pressure.at);
+                    writeln!(self.output, "{}", verdict::pressure(pressure, &time, self.paint))?;
+                }
+                Opinion::Forecast { .. } => {}
+                Opinion::Verdict(verdict) => {
+                    if verdict.is_news {
+                        let row = snapshot.rows.iter().find(|row| Path::of(row) == verdict.path);
+                        write!(self.output, "{}", verdict::in_short(verdict, row, self.paint))?;
+                    }
+                    self.keep(verdict);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// For the end.
+    fn keep(&mut self, verdict: &Verdict) {
+        let same = |known: &&mut Verdict| (known.path, known.cause) == (verdict.path, verdict.cause);
+        match self.verdicts.iter_mut().find(same) {
+            Some(known) => known.clone_from(verdict),
+            None => {
+                if self.verdicts.len() >= KEPT_VERDICTS {
+                    self.verdicts.remove(0);
+                }
+                self.verdicts.push(verdict.clone());
+            }
+        }
     }
 
     fn start(&mut self, start: &Start) {
@@ -131,7 +205,11 @@ impl<W: Write> Sink for Text<W> {
             Item::Failure(failure) => self.failure(failure)?,
             Item::Lost(lost) => self.lost(*lost)?,
             Item::Suppressed(suppressed) => self.suppressed(*suppressed)?,
-            Item::Ports(snapshot) => self.ports(snapshot)?,
+            Item::Ports(snapshot) => {
+                self.clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
+                // With what is to be said of it.
+                self.snapshot = Some(snapshot.clone());
+            }
             Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
             Item::Summary(summary) => {
                 self.summary = Some(summary::table(summary, self.paint, |instant| self.time_of_day(instant)));
@@ -144,9 +222,17 @@ impl<W: Write> Sink for Text<W> {
                 for table in [self.summary.take(), self.searches.take()].into_iter().flatten() {
                     write!(self.output, "{table}")?;
                 }
+                if !self.verdicts.is_empty() {
+                    write!(self.output, "\n{}", verdict::in_full(&self.verdicts, self.paint))?;
+                }
             }
         }
         Ok(())
+    }
+
+    fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()> {
+        let Some(snapshot) = self.snapshot.take() else { return Ok(()) };
+        if self.tables { self.table(&snapshot, opinions) } else { self.explained(&snapshot, opinions) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

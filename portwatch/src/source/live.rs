@@ -1,6 +1,7 @@
 //! Items from the running kernel.
 //!
-//! Order: the start; failures as they happen, with losses told as they are noticed; after the stop the programs fall
+//! Order: the start; failures as they happen, with losses told as they are noticed, and who holds the ports where they
+//! ran short; after the stop the programs fall
 //! silent, queue and ring are read to their ends, and summary and end follow from the kernel's exact counts.
 
 use std::collections::VecDeque;
@@ -22,10 +23,12 @@ use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, Skipp
 use doubts::Doubts;
 use full_tables::FullTables;
 use ledger::Ledger;
+use surveys::Surveys;
 
 mod doubts;
 mod full_tables;
 mod ledger;
+mod surveys;
 
 /// How often losses are looked for.
 const LOSS_INTERVAL: Duration = Duration::from_millis(250);
@@ -33,6 +36,9 @@ const LOSS_INTERVAL: Duration = Duration::from_millis(250);
 const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
 /// How often that is granted.
 const STRAGGLER_ROUNDS: u32 = 20;
+
+/// How long who holds the ports is waited for after a signal, and after all that was asked for is there.
+const SURVEY_WAITS: [Duration; 2] = [Duration::from_millis(60), Duration::from_secs(2)];
 
 /// What ends a live source.
 pub struct Until {
@@ -61,6 +67,7 @@ pub struct Live {
     search_times: bool,
     full_tables: FullTables,
     doubts: Doubts,
+    surveys: Surveys,
     /// Whether `doubts` has looked after the last of `records`, or of the counts, was taken.
     has_looked: bool,
     records: VecDeque<Bytes>,
@@ -87,6 +94,7 @@ impl Live {
         enricher: Enricher,
         filter: Filter,
         search_times: bool,
+        look_regularly: Option<Duration>,
         until: Until,
     ) -> Result<Self> {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
@@ -113,6 +121,7 @@ impl Live {
             search_times,
             full_tables: FullTables::default(),
             doubts: Doubts::new(began_at),
+            surveys: Surveys::new(look_regularly),
             has_looked: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
@@ -149,6 +158,7 @@ impl Live {
             };
             failure.fault = self.doubted(failure.fault, failure.at, failure.at);
             self.enricher.enrich(&mut failure.process);
+            self.surveys.note(&failure);
             self.ledger.delivered += 1;
             if self.until.count == Some(self.ledger.delivered) {
                 self.stop()?;
@@ -230,6 +240,9 @@ impl Live {
         self.look_for_losses()?;
         let summary = self.summary()?;
         if self.ledger.accounted() >= total(&summary) || rounds == 0 {
+            let is_complete = self.until.count.is_some_and(|count| self.ledger.delivered >= count);
+            let snapshots = self.surveys.last(SURVEY_WAITS[usize::from(is_complete)]).await;
+            self.items.extend(snapshots.into_iter().map(Item::Ports));
             return self.close(summary);
         }
         sleep(STRAGGLER_WAIT).await;
@@ -324,6 +337,7 @@ impl Source for Live {
                             // The task ended by itself; the phases that follow tell why.
                             None => self.stop()?,
                         },
+                        snapshot = self.surveys.next() => self.items.push_back(Item::Ports(snapshot)),
                         _ = self.ticks.tick() => self.look_for_losses()?,
                         () = &mut self.until.stop => self.stop()?,
                     }

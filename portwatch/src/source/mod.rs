@@ -5,6 +5,7 @@
 
 pub mod live;
 pub mod snapshots;
+mod survey;
 
 use anyhow::Result;
 

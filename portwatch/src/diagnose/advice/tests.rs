@@ -5,8 +5,8 @@ use super::{
     take_over_time_wait, widen,
 };
 use crate::diagnose::Facts;
-use crate::diagnose::facts::HostSettings;
 use crate::diagnose::facts::example::{exhausted, healthy};
+use crate::event::Settings;
 use crate::event::{PortRange, Protocol, SocketState};
 
 /// The whole advice as text.
@@ -75,8 +75,7 @@ fn a_namespace_of_its_own_is_entered_before_it_is_set() {
 #[test]
 fn taking_over_time_wait_is_advised_only_where_it_changes_something() {
     let with = |value, timestamps, destination: &str| {
-        let settings =
-            HostSettings { tcp_tw_reuse: value, tcp_timestamps: timestamps, ..HostSettings::default() };
+        let settings = Settings { tcp_tw_reuse: value, tcp_timestamps: timestamps, ..Settings::default() };
         text(take_over_time_wait(&Facts {
             settings,
             source: None,
@@ -123,7 +122,7 @@ fn reuse_and_addresses_say_how_much_is_needed() {
     let unknown = Facts { range: None, row: None, ..healthy() };
     assert!(text(Some(reuse_connections(&unknown))).contains("a port less in TIME_WAIT"));
     assert_eq!(text(more_addresses(&unknown)), "silent");
-    let settings = HostSettings { tcp_tw_reuse: Some(1), ..busy.settings };
+    let settings = Settings { tcp_tw_reuse: Some(1), ..busy.settings };
     let reused = Facts { settings, ..busy.clone() };
     assert!(!text(more_addresses(&reused)).contains("connects/s"), "TIME_WAIT does not limit the rate then");
     assert!(!text(Some(reuse_connections(&reused))).contains("connects/s"));

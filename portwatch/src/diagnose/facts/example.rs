@@ -4,12 +4,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use super::{Cause, Facts, HostSettings};
+use super::{Cause, Facts};
 use crate::event::{
-    BootNs, CgroupId, Details, Holder, Holding, NetnsId, Occupancy, PortRange, Process, Protocol,
-    SocketState, Text, Tgid,
+    BootNs, CgroupId, Details, Holder, Holding, NetnsId, Occupancy, PortRange, Process, Protocol, Settings,
+    SocketState, Text, Tgid, TimeWait,
 };
+#[cfg(test)]
+use crate::event::{Call, Errno, Failure, Fault, Namespace, Snapshot, Stage};
 
+/// The namespace of both.
+const NETNS: NetnsId = NetnsId(4_026_531_840);
 /// Where the client is.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 /// Where it goes.
@@ -28,7 +32,7 @@ pub(in super::super) fn healthy() -> Facts {
         listeners: Some(vec![22, 5432, 9100]),
         row: Some(row(&[(SocketState::Established, 40), (SocketState::TimeWait, 900)])),
         connects_per_s: Some(15),
-        settings: HostSettings {
+        settings: Settings {
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay_ms: None,
             tcp_timestamps: Some(true),
@@ -61,7 +65,7 @@ pub(in super::super) fn row(by_state: &[(SocketState, u32)]) -> Occupancy {
     holders.retain(|holding| holding.count > 0);
     holders.sort_by_key(|holding| std::cmp::Reverse(holding.count));
     Occupancy {
-        netns: NetnsId(4_026_531_840),
+        netns: NETNS,
         protocol: Protocol::Tcp,
         source: Some(CLIENT.into()),
         destination: Some(SERVER),
@@ -70,6 +74,58 @@ pub(in super::super) fn row(by_state: &[(SocketState, u32)]) -> Occupancy {
         usable: 28_232,
         by_state: by_state.to_vec(),
         holders,
+        time_wait: (waiting > 0).then_some(TimeWait { last_10_s: waiting / 6, over_in_s: 60 }),
+    }
+}
+
+/// A look at the default range with these rows.
+#[cfg(test)]
+pub(in super::super) fn snapshot(at: BootNs, rows: Vec<Occupancy>) -> Snapshot {
+    let namespace = Namespace {
+        id: NETNS,
+        range: DEFAULT_RANGE,
+        reserved: 0,
+        bound: 0,
+        reserved_ports: Vec::new(),
+        listeners: vec![22, 5432, 9100],
+        settings: healthy().settings,
+        is_hosts: Some(true),
+    };
+    Snapshot {
+        at,
+        boot_offset_ns: 0,
+        namespaces: vec![namespace],
+        hosts_range: Some(DEFAULT_RANGE),
+        rows,
+        sockets: 0,
+        repeated: 0,
+        bound_visible: Some(true),
+        limits: Vec::new(),
+    }
+}
+
+/// A connect() that found no port, of the row's source and destination, after one second.
+#[cfg(test)]
+pub(in super::super) fn failure() -> Failure {
+    let Holder::Process(process) = holding("java", 812, 1).holder else { unreachable!("it is a process") };
+    Failure {
+        at: BootNs(1_000_000_000),
+        fault: Fault {
+            call: Call::Connect,
+            protocol: Protocol::Tcp,
+            errno: Errno::EADDRNOTAVAIL,
+            stage: Stage::PortSearch,
+            had_port: false,
+            address: SERVER,
+            v4_mapped: false,
+            kernel_socket: false,
+        },
+        process,
+        netns: NETNS,
+        source: SocketAddr::new(CLIENT.into(), 0),
+        port_range: DEFAULT_RANGE,
+        own_range: None,
+        search: None,
     }
 }
 

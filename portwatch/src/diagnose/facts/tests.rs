@@ -1,7 +1,7 @@
 //! Tests of what follows from facts.
 
 use super::example::{exhausted, healthy, row};
-use super::{Facts, HostSettings, PortRange};
+use super::{Facts, PortRange, Settings};
 use crate::event::SocketState;
 
 #[test]
@@ -26,7 +26,7 @@ fn whether_time_wait_is_taken_over_follows_from_settings_and_addresses() {
         ("timestamps not known", Some(1), None, "127.0.0.1:80", None),
     ];
     for (what, tcp_tw_reuse, tcp_timestamps, destination, expected) in cases {
-        let settings = HostSettings { tcp_tw_reuse, tcp_timestamps, ..HostSettings::default() };
+        let settings = Settings { tcp_tw_reuse, tcp_timestamps, ..Settings::default() };
         let destination = Some(destination.parse().unwrap());
         let facts = Facts { settings, destination, ..healthy() };
         assert_eq!(facts.reuses_time_wait(), expected, "{what}");

@@ -2,7 +2,7 @@
 //!
 //! In: cause, protocol, range. Out: why the destination did not matter. Must not know: other rules.
 
-use super::{ALL_PERMILLE, Evidence, Rule};
+use super::{ALL_PERMILLE, Evidence, Rule, held_by};
 use crate::diagnose::advice::{bind_without_port, everything_is_local, widen};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::{Facts, example};
@@ -12,7 +12,7 @@ use crate::event::Protocol;
 pub(super) const RULE: Rule = Rule {
     name: "bind-before-connect",
     finds: "bind() with port 0 found none, as a bound port counts for every destination",
-    needs: "the cause bind_range_exhausted, TCP, the range",
+    needs: "the cause bind_range_exhausted, TCP, the range; who holds ports of the address",
     check,
     advice: |facts| {
         [bind_without_port(facts), widen(facts), everything_is_local(facts)].into_iter().flatten().collect()
@@ -35,9 +35,10 @@ fn check(facts: &Facts) -> Option<Evidence> {
         weight_permille: ALL_PERMILLE,
         sentence: format!(
             "bind() asked for any port of {address}, and each of the {} of {} is in use there: a port that bind() \
-             chooses counts for all destinations at once, by connections to anywhere too",
+             chooses counts for all destinations at once, by connections to anywhere too{}",
             counted(width(range), "port"),
-            span(range)
+            span(range),
+            facts.row.as_ref().map_or_else(String::new, |row| held_by(&row.holders))
         ),
         fragment: format!(
             "bind() without IP_BIND_ADDRESS_NO_PORT needs one of {} for itself",

@@ -4,7 +4,8 @@
 
 use super::{ALL_PERMILLE, Evidence, Rule};
 use crate::diagnose::cause::Cause;
-use crate::diagnose::facts::{Facts, HostSettings, example};
+use crate::diagnose::facts::{Facts, example};
+use crate::event::Settings;
 
 pub(super) const RULE: Rule = Rule {
     name: "no-ipv6-source",
@@ -19,7 +20,7 @@ pub(super) const RULE: Rule = Rule {
             source: None,
             destination: Some((std::net::Ipv6Addr::LOCALHOST, 8080).into()),
             row: None,
-            settings: HostSettings { ipv6_disabled: Some(true), ..facts.settings },
+            settings: Settings { ipv6_disabled: Some(true), ..facts.settings },
             ..facts
         }
     },

@@ -2,9 +2,10 @@
 
 use super::{RULES, Rule};
 use crate::diagnose::cause::Cause;
+use crate::diagnose::facts::Facts;
 use crate::diagnose::facts::example::{exhausted, exhausted_range, healthy, holding, row};
-use crate::diagnose::facts::{Facts, HostSettings};
 use crate::diagnose::verdict;
+use crate::event::Settings;
 use crate::event::{Holder, Holding, PortRange, Protocol, SocketState};
 
 fn rule(name: &str) -> &'static Rule {
@@ -87,7 +88,7 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
     let loopback = |tcp_tw_reuse, cause| Facts {
         cause,
         destination: Some("127.0.0.1:8080".parse().unwrap()),
-        settings: HostSettings { tcp_tw_reuse, ..healthy().settings },
+        settings: Settings { tcp_tw_reuse, ..healthy().settings },
         ..exhausted(&[(SocketState::TimeWait, 28_232)])
     };
     assert_eq!(says("time-wait", &loopback(Some(2), None)), "silent");

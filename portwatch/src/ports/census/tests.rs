@@ -2,12 +2,16 @@
 
 use super::super::settings::PortSet;
 use super::{Census, DumpError, NetnsId, Protocol, Request, Settings, Socket, collect, requests};
-use crate::event::{Destination, PortRange, SocketState};
+use crate::event::{self, Destination, PortRange, SocketState};
 
-const READS: usize = 4;
+const READS: usize = 6;
 
 fn settings() -> Settings {
-    Settings { range: PortRange { low: 40000, high: 40009 }, reserved: PortSet::new() }
+    Settings {
+        range: PortRange { low: 40000, high: 40009 },
+        reserved: PortSet::new(),
+        others: event::Settings::default(),
+    }
 }
 
 fn socket(port: u16) -> Socket {
@@ -19,6 +23,7 @@ fn socket(port: u16) -> Socket {
         device: 0,
         inode: 1,
         cookie: 1,
+        left_s: 0,
     }
 }
 
@@ -43,13 +48,13 @@ fn ports(census: &Census) -> Vec<u16> {
 #[test]
 fn tables_that_changed_are_read_again_from_the_start_once() {
     let calm = collected(|_, _| Ok(true)).unwrap();
-    assert_eq!((calm.repeated, calm.sockets, calm.limits.len()), (0, 4, 0));
-    assert_eq!(ports(&calm), [40000, 40001, 40002, 40003]);
+    assert_eq!((calm.repeated, calm.sockets, calm.limits.len()), (0, 6, 0));
+    assert_eq!(ports(&calm), [40000, 40001, 40002, 40003, 40004, 40005]);
     let once = collected(|read, _| Ok(read != 1)).unwrap();
-    assert_eq!((once.repeated, once.sockets, once.limits.len()), (1, 4, 0));
-    assert_eq!(ports(&once), [40004, 40005, 40006, 40007], "nothing of the first attempt is left");
+    assert_eq!((once.repeated, once.sockets, once.limits.len()), (1, 6, 0));
+    assert_eq!(ports(&once), [40006, 40007, 40008, 40009], "nothing of the first attempt is left");
     let always = collected(|_, _| Ok(false)).unwrap();
-    assert_eq!((always.repeated, always.sockets), (1, 4));
+    assert_eq!((always.repeated, always.sockets), (1, 6));
     assert!(always.limits[0].contains("changed while they were read"), "{:?}", always.limits);
 }
 
@@ -83,7 +88,7 @@ fn the_kernel_is_asked_for_no_more_than_is_wanted() {
     };
     assert_eq!(asked(None).len(), READS);
     // Of both families what is bound and UDP; connections of the family, or of both for IPv4.
-    for (network, count) in [("10.0.0.0/8", 6), ("2001:db8::/32", 5), ("::/0", 6)] {
+    for (network, count) in [("10.0.0.0/8", 8), ("2001:db8::/32", 7), ("::/0", 8)] {
         assert_eq!(asked(Some(network)).len(), count, "{network}");
     }
 }

@@ -25,7 +25,7 @@ fn socket(family: u8, state: u8, addresses: [[u8; 16]; 2]) -> Vec<u8> {
     let [source, destination] = addresses;
     let ports = [40000_u16.to_be_bytes(), 443_u16.to_be_bytes()].concat();
     let (device, cookie) = (3_u32.to_ne_bytes(), 0x1_0000_0002_u64.to_ne_bytes());
-    let rest = [0, 0, 0, 1000, 4711].map(u32::to_ne_bytes).concat();
+    let rest = [41_001, 0, 0, 1000, 4711].map(u32::to_ne_bytes).concat();
     [&[family, state, 0, 0][..], &ports, &source, &destination, &device, &cookie, &rest].concat()
 }
 
@@ -52,6 +52,7 @@ fn a_socket_is_read_with_mapped_addresses_as_ipv4() {
         device: 3,
         inode: 4711,
         cookie: 0x1_0000_0002,
+        left_s: 42,
     };
     assert_eq!(seen, [expected]);
     let v6 = [[0x20; 16], [0x30; 16]];

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::super::dump::Socket;
 use super::super::settings::{PortSet, Settings};
 use super::{Held, Table, by_pressure};
-use crate::event::{Holder, NetnsId, Occupancy, PortRange, Process, Protocol, SocketState, Tgid};
+use crate::event::{self, Holder, NetnsId, Occupancy, PortRange, Process, Protocol, SocketState, Tgid};
 use SocketState::{Bound, CloseWait, Established, Listen, TimeWait};
 
 /// Protocol, state, own address, peer, inode.
@@ -19,7 +19,8 @@ fn table(reserved: &[u16], sockets: &[Made]) -> Table {
     let mut set = PortSet::new();
     reserved.iter().for_each(|port| set.insert(*port));
     let range = PortRange { low: 40000, high: 40009 };
-    let mut table = Table::new(NetnsId(5), Settings { range, reserved: set });
+    let mut table =
+        Table::new(NetnsId(5), Settings { range, reserved: set, others: event::Settings::default() });
     for (protocol, state, source, destination, inode) in sockets {
         let address = |text: &str| text.parse::<SocketAddr>().unwrap();
         table.add(&Socket {
@@ -30,6 +31,7 @@ fn table(reserved: &[u16], sockets: &[Made]) -> Table {
             device: 0,
             inode: *inode,
             cookie: 0,
+            left_s: if *state == TimeWait { 51 } else { 0 },
         });
     }
     table
@@ -65,13 +67,13 @@ fn shown(row: &Occupancy) -> String {
 fn process(tgid: u32) -> Process {
     Process {
         tgid: Tgid(tgid),
-        start: crate::event::BootNs(0),
+        start: event::BootNs(0),
         tid: None,
-        comm: crate::event::Text::default(),
+        comm: event::Text::default(),
         uid: 0,
         gid: 0,
-        cgroup: crate::event::CgroupId(0),
-        details: crate::event::Details::NotRead,
+        cgroup: event::CgroupId(0),
+        details: event::Details::NotRead,
     }
 }
 
@@ -194,6 +196,7 @@ fn interfaces_that_sockets_are_bound_to_keep_connections_apart() {
         device: 2,
         inode: 1,
         cookie: 0,
+        left_s: 0,
     });
     assert_eq!(rows(&table).len(), 2);
 }
@@ -210,6 +213,7 @@ fn pressure_is_the_share_that_is_taken() {
         usable,
         by_state: Vec::new(),
         holders: Vec::new(),
+        time_wait: None,
     };
     // Half of four, all of none that are left, a third of many, half of eight.
     let mut rows = [row(1, 2, 4), row(2, 1, 0), row(3, u32::MAX / 3, u32::MAX), row(4, 4, 8), row(0, 2, 4)];

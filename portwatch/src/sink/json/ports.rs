@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::{SCHEMA, endpoint, object, process, protocol, range};
 use crate::clock::Clock;
-use crate::event::{Holder, Holding, Namespace, Occupancy, Snapshot, SocketState};
+use crate::event::{Holder, Holding, Namespace, Occupancy, Settings, Snapshot, SocketState, TimeWait};
 
 /// All lines of a snapshot.
 pub(super) fn lines(snapshot: &Snapshot) -> impl Iterator<Item = Value> {
@@ -24,22 +24,41 @@ fn head(snapshot: &Snapshot) -> Value {
     if let Some(visible) = snapshot.bound_visible {
         line.insert("bound_visible".to_owned(), json!(visible));
     }
-    let namespace = |namespace: &Namespace| {
-        json!({
-            "netns": namespace.id.0,
-            "port_range": range(namespace.range),
-            "reserved": namespace.reserved,
-            "bound": namespace.bound,
-        })
-    };
+    line.insert("namespaces".to_owned(), snapshot.namespaces.iter().map(namespace).collect());
+    if let Some(hosts_range) = snapshot.hosts_range {
+        line.insert("hosts_port_range".to_owned(), range(hosts_range));
+    }
     line.extend(object(json!({
-        "namespaces": snapshot.namespaces.iter().map(namespace).collect::<Vec<_>>(),
         "rows": snapshot.rows.len(),
         "sockets": snapshot.sockets,
         "repeated": snapshot.repeated,
         "limits": snapshot.limits,
     })));
     Value::Object(line)
+}
+
+fn namespace(namespace: &Namespace) -> Value {
+    let mut value = object(json!({
+        "netns": namespace.id.0,
+        "port_range": range(namespace.range),
+        "reserved": namespace.reserved,
+        "bound": namespace.bound,
+        "reserved_ports": namespace.reserved_ports.iter().copied().map(range).collect::<Value>(),
+        "listeners": namespace.listeners,
+    }));
+    let Settings { tcp_tw_reuse, tcp_tw_reuse_delay_ms, tcp_timestamps, ipv6_disabled } = namespace.settings;
+    let settings = [
+        ("tcp_tw_reuse", tcp_tw_reuse.map(Value::from)),
+        ("tcp_tw_reuse_delay_ms", tcp_tw_reuse_delay_ms.map(Value::from)),
+        ("tcp_timestamps", tcp_timestamps.map(Value::from)),
+        ("ipv6_disabled", ipv6_disabled.map(Value::from)),
+    ];
+    let known = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    value.insert("settings".to_owned(), Value::Object(known.collect()));
+    if let Some(is_hosts) = namespace.is_hosts {
+        value.insert("hosts_own".to_owned(), json!(is_hosts));
+    }
+    Value::Object(value)
 }
 
 fn row(snapshot: &Snapshot, row: &Occupancy) -> Value {
@@ -65,8 +84,11 @@ fn row(snapshot: &Snapshot, row: &Occupancy) -> Value {
         })));
     }
     let by_state = |(of, count): &(SocketState, u32)| (state(*of).to_owned(), json!(count));
+    line.insert("by_state".to_owned(), Value::Object(row.by_state.iter().map(by_state).collect()));
+    if let Some(TimeWait { last_10_s, over_in_s }) = row.time_wait {
+        line.insert("time_wait".to_owned(), json!({ "last_10_s": last_10_s, "over_in_s": over_in_s }));
+    }
     line.extend(object(json!({
-        "by_state": row.by_state.iter().map(by_state).collect::<Map<_, _>>(),
         "holders": row.holders.iter().map(holding).collect::<Vec<_>>(),
     })));
     Value::Object(line)

@@ -8,7 +8,7 @@ use super::{Json, Sink as _};
 use crate::event::{
     BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Holder, Holding, Item, LossReason, Lost,
     Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, SearchTimes, Searches,
-    Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid,
+    Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid, TimeWait,
 };
 
 fn process(comm: &[u8], details: Details) -> Process {
@@ -186,6 +186,7 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         usable: 6,
         by_state: vec![(SocketState::TimeWait, 2), (SocketState::FinWait2, 1)],
         holders: vec![holding(Holder::TimeWait, 2), holding(Holder::NotFound, 1)],
+        time_wait: Some(TimeWait { last_10_s: 1, over_in_s: 42 }),
     };
     let any = Occupancy {
         source: None,
@@ -195,13 +196,24 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         usable: 7,
         by_state: vec![(SocketState::Bound, 1)],
         holders: vec![holding(Holder::Process(process(b"x", Details::Exited)), 1)],
+        time_wait: None,
         ..row.clone()
     };
     let range = PortRange { low: 40000, high: 40009 };
     let snapshot = Snapshot {
         at: BootNs(9),
         boot_offset_ns: 1,
-        namespaces: vec![Namespace { id: netns, range, reserved: 3, bound: 1 }],
+        namespaces: vec![Namespace {
+            id: netns,
+            range,
+            reserved: 3,
+            bound: 1,
+            reserved_ports: vec![PortRange { low: 40000, high: 40002 }],
+            listeners: vec![22],
+            settings: Settings { tcp_tw_reuse: Some(2), ..Settings::default() },
+            is_hosts: Some(true),
+        }],
+        hosts_range: Some(range),
         rows: vec![row, any],
         sockets: 5,
         repeated: 0,
@@ -213,14 +225,16 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
             r#"{"type":"snapshot","schema":1,"portwatch":""#,
             env!("CARGO_PKG_VERSION"),
             r#"","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"boot_offset_ns":1,"#,
-            r#""namespaces":[{"netns":4,"port_range":{"low":40000,"high":40009},"reserved":3,"bound":1}],"#,
+            r#""namespaces":[{"netns":4,"port_range":{"low":40000,"high":40009},"reserved":3,"bound":1,"#,
+            r#""reserved_ports":[{"low":40000,"high":40002}],"listeners":[22],"settings":{"tcp_tw_reuse":2},"#,
+            r#""hosts_own":true}],"hosts_port_range":{"low":40000,"high":40009},"#,
             r#""rows":2,"sockets":5,"repeated":0,"limits":["a"]}"#,
         ),
         concat!(
             r#"{"type":"ports","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"netns":4,"protocol":"tcp","#,
             r#""source":"10.0.0.1","destination":{"address":"10.0.0.2","port":443},"device":3,"used":3,"usable":6,"#,
             r#""port_range":{"low":40000,"high":40009},"reserved":3,"bound_by_others":1,"#,
-            r#""by_state":{"time_wait":2,"fin_wait2":1},"#,
+            r#""by_state":{"time_wait":2,"fin_wait2":1},"time_wait":{"last_10_s":1,"over_in_s":42},"#,
             r#""holders":[{"unknown":"time_wait","count":2},{"unknown":"not_found","count":1}]}"#,
         ),
         concat!(

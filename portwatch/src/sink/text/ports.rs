@@ -26,12 +26,12 @@ pub struct Fit {
     pub watching: bool,
 }
 
-/// The whole of a snapshot, taken at `time`.
-pub(super) fn shown(snapshot: &Snapshot, fit: &Fit, time: &str, paint: Paint) -> String {
+/// The whole of a snapshot, taken at `time`; `opinions` are lines to stand below.
+pub(super) fn shown(snapshot: &Snapshot, opinions: &[String], fit: &Fit, time: &str, paint: Paint) -> String {
     let size = fit.size.and_then(|ask| ask());
     let (titles, notes) = (titles(snapshot, fit, time), notes(snapshot));
     // What stands beside the rows: titles, heading, what is left out, an empty line, notes, the cursor's line.
-    let beside = titles.len() + 3 + notes.len() + 1;
+    let beside = titles.len() + 3 + notes.len() + 1 + opinions.len() + usize::from(!opinions.is_empty());
     let room = size.map(|size| size.lines.saturating_sub(beside).max(LEAST_ROWS));
     let limit = fit.top.or(room).unwrap_or(SHOWN_ROWS);
     let mut lines: Vec<(Look, String)> = titles.into_iter().map(|title| (Look::Faint, title)).collect();
@@ -40,6 +40,10 @@ pub(super) fn shown(snapshot: &Snapshot, fit: &Fit, time: &str, paint: Paint) ->
         [_] => lines.extend(table(snapshot, limit, WITHIN_ONE, within_one)),
         _ => lines.extend(table(snapshot, limit, AMONG_MANY, |row| among_many(snapshot, row))),
     }
+    if !opinions.is_empty() {
+        lines.push((Look::Plain, String::new()));
+    }
+    lines.extend(opinions.iter().map(|opinion| (Look::Plain, opinion.clone())));
     if !notes.is_empty() {
         lines.push((Look::Plain, String::new()));
     }
@@ -163,7 +167,7 @@ fn share(row: &Occupancy) -> String {
     }
 }
 
-fn states(row: &Occupancy) -> String {
+pub(super) fn states(row: &Occupancy) -> String {
     let words = row.by_state.iter().map(|(of, count)| format!("{} {count}", state(*of)));
     words.collect::<Vec<_>>().join(", ")
 }
@@ -184,7 +188,7 @@ fn state(state: SocketState) -> &'static str {
     }
 }
 
-fn holders(holders: &[Holding]) -> String {
+pub(super) fn holders(holders: &[Holding]) -> String {
     let mut words: Vec<String> = holders.iter().take(SHOWN_HOLDERS).map(holding).collect();
     if let Some(more @ 1..) = holders.len().checked_sub(SHOWN_HOLDERS) {
         words.push(format!("{more} more"));

@@ -3,7 +3,7 @@
 use super::{CLEAR, Fit, shown};
 use crate::event::{
     BootNs, CgroupId, Details, Holder, Holding, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol,
-    Snapshot, SocketState, Text, Tgid,
+    Settings, Snapshot, SocketState, Text, Tgid,
 };
 use crate::term::{Paint, Size};
 
@@ -32,6 +32,7 @@ fn row(used: u32, by_state: &[(SocketState, u32)], holders: Vec<Holding>) -> Occ
         usable: 98,
         by_state: by_state.to_vec(),
         holders,
+        time_wait: None,
     }
 }
 
@@ -57,7 +58,12 @@ fn snapshot() -> Snapshot {
             range: PortRange { low: 40000, high: 40099 },
             reserved: 0,
             bound: 2,
+            reserved_ports: Vec::new(),
+            listeners: Vec::new(),
+            settings: Settings::default(),
+            is_hosts: None,
         }],
+        hosts_range: None,
         rows: vec![full, half, bound],
         sockets: 149,
         repeated: 0,
@@ -68,7 +74,7 @@ fn snapshot() -> Snapshot {
 
 #[test]
 fn the_fullest_row_stands_first_and_says_who_holds_what() {
-    let text = shown(&snapshot(), &Fit::default(), "now", Paint::Plain);
+    let text = shown(&snapshot(), &[], &Fit::default(), "now", Paint::Plain);
     let expected = "\
 network namespace 4026531840: local port range 40000-40099, 0 of them reserved, 2 bound
 FULL   USED  USABLE  SOURCE     DESTINATION                   STATES                       HELD BY
@@ -83,7 +89,7 @@ any: ports that TCP sockets listen on or are bound to. No connect() gets one of 
 
 #[test]
 fn rows_of_several_namespaces_say_where_they_are() {
-    let other = Namespace { id: NetnsId(4_026_531_999), ..snapshot().namespaces[0] };
+    let other = Namespace { id: NetnsId(4_026_531_999), ..snapshot().namespaces[0].clone() };
     let udp = Occupancy {
         netns: other.id,
         protocol: Protocol::Udp,
@@ -91,7 +97,7 @@ fn rows_of_several_namespaces_say_where_they_are() {
         destination: None,
         ..row(1, &[(SocketState::Bound, 1)], Vec::new())
     };
-    let namespaces = vec![snapshot().namespaces[0], other];
+    let namespaces = vec![snapshot().namespaces[0].clone(), other];
     let several = Snapshot { namespaces, rows: vec![row(49, &[], Vec::new()), udp], ..snapshot() };
     let expected = "\
 FULL   USED  USABLE  SOURCE     DESTINATION     PORT RANGE   NETNS       STATES      HELD BY
@@ -100,7 +106,7 @@ FULL   USED  USABLE  SOURCE     DESTINATION     PORT RANGE   NETNS       STATES 
 
 udp any: ports that a UDP socket without one does not get, wherever it sends
 ";
-    let text = shown(&several, &Fit::default(), "now", Paint::Plain);
+    let text = shown(&several, &[], &Fit::default(), "now", Paint::Plain);
     assert_eq!(text, expected, "\n{text}");
 }
 
@@ -118,12 +124,12 @@ fn rows_that_have_no_room_are_counted() {
         ),
     ];
     for (what, fit, rows) in cases {
-        let text = shown(&snapshot(), &fit, "now", Paint::Plain);
+        let text = shown(&snapshot(), &[], &fit, "now", Paint::Plain);
         assert_eq!(text.lines().filter(|line| line.contains("% ")).count(), rows, "{what}:\n{text}");
         let left_out = text.lines().find(|line| line.starts_with("… and "));
         assert_eq!(left_out.is_some(), rows < 3, "{what}:\n{text}");
     }
-    let text = shown(&snapshot(), &Fit { top: Some(1), ..Fit::default() }, "now", Paint::Plain);
+    let text = shown(&snapshot(), &[], &Fit { top: Some(1), ..Fit::default() }, "now", Paint::Plain);
     assert!(text.contains("\n… and 2 more rows less full; --top N shows N rows, --json all\n"), "{text}");
 }
 
@@ -131,14 +137,14 @@ fn rows_that_have_no_room_are_counted() {
 fn watching_redraws_a_screen_within_its_width_and_lists_elsewhere() {
     let narrow = || Some(Size { columns: 30, lines: 50 });
     let text =
-        shown(&snapshot(), &Fit { top: None, size: Some(narrow), watching: true }, "now", Paint::Plain);
+        shown(&snapshot(), &[], &Fit { top: None, size: Some(narrow), watching: true }, "now", Paint::Plain);
     let screen = text.strip_prefix(CLEAR).unwrap();
     assert!(screen.starts_with("now, 149 sockets\nnetwork namespace 402"), "{screen}");
     assert!(screen.lines().all(|line| line.chars().count() <= 30), "{screen}");
     let fit = Fit { watching: true, ..Fit::default() };
-    let list = shown(&snapshot(), &fit, "now", Paint::Plain);
+    let list = shown(&snapshot(), &[], &fit, "now", Paint::Plain);
     assert!(list.starts_with("now, 149 sockets\nnetwork namespace 402") && list.ends_with("\n\n"), "{list}");
-    let coloured = shown(&snapshot(), &Fit::default(), "now", Paint::Coloured);
+    let coloured = shown(&snapshot(), &[], &Fit::default(), "now", Paint::Coloured);
     assert_eq!(coloured.matches("\x1b[1;31m100%").count(), 1, "{coloured}");
     assert!(!coloured.contains("\x1b[31m"), "names of processes paint nothing: {coloured}");
 }
@@ -146,9 +152,9 @@ fn watching_redraws_a_screen_within_its_width_and_lists_elsewhere() {
 #[test]
 fn what_could_not_be_seen_is_said_and_emptiness_too() {
     let empty = Snapshot { rows: Vec::new(), ..snapshot() };
-    let text = shown(&empty, &Fit::default(), "now", Paint::Plain);
+    let text = shown(&empty, &[], &Fit::default(), "now", Paint::Plain);
     assert_eq!(text, "no port of 40000-40099 is in use in namespace 4026531840; 0 are reserved\n");
-    let said = |snapshot: Snapshot| shown(&snapshot, &Fit::default(), "now", Paint::Plain);
+    let said = |snapshot: Snapshot| shown(&snapshot, &[], &Fit::default(), "now", Paint::Plain);
     assert!(
         said(Snapshot { bound_visible: Some(false), ..snapshot() })
             .contains("can exhaust a range that looks empty")

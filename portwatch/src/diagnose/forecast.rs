@@ -1,0 +1,144 @@
+//! How long until ports run out.
+//!
+//! In: the rows of one snapshot after the other. Out: a [`Forecast`] for each. Pure: time is that of the snapshots. Must
+//! not know: when somebody is warned.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::facts::{Facts, TIME_WAIT_S};
+use super::path::Path;
+use crate::event::{BootNs, Occupancy, Snapshot, SocketState};
+
+/// Growth is measured over this time, if so much is known.
+const WINDOW: Duration = Duration::from_secs(15);
+/// Over less nothing is said.
+const LEAST: Duration = Duration::from_millis(900);
+/// Rows that are followed, the fullest first.
+const MAX_PATHS: usize = 4096;
+/// Looks that are kept of one row.
+const MAX_SAMPLES: usize = 64;
+
+/// What is to be expected of one source and destination.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Forecast {
+    /// Ports that are taken.
+    pub used: u32,
+    /// Ports that could be had if none was taken.
+    pub usable: u32,
+    /// Ports a second, net. None at the first look.
+    pub growth_per_s: Option<f64>,
+    /// Connections that ended in a second, of the last ten.
+    pub ends_per_s: f64,
+    /// Until none is left, at this rate. None where it does not grow, or will level off before.
+    pub full_in: Option<Duration>,
+    /// Where it will level off, because as many leave TIME_WAIT as enter it. None where that is not below what is
+    /// usable, or more than TIME_WAIT grows.
+    pub levels_off_at: Option<u32>,
+    /// Until the last socket that is in TIME_WAIT now is gone. None where there is none.
+    pub time_wait_over_in: Option<Duration>,
+}
+
+impl Forecast {
+    /// Nothing is taken.
+    pub(super) fn free(usable: u32) -> Self {
+        Self {
+            used: 0,
+            usable,
+            growth_per_s: None,
+            ends_per_s: 0.0,
+            full_in: None,
+            levels_off_at: None,
+            time_wait_over_in: None,
+        }
+    }
+}
+
+/// One look at a row.
+#[derive(Debug, Clone, Copy)]
+struct Sample {
+    at: BootNs,
+    used: u32,
+    /// Without those in TIME_WAIT.
+    open: u32,
+}
+
+/// What was seen before.
+#[derive(Debug, Default)]
+pub(super) struct History(HashMap<Path, VecDeque<Sample>>);
+
+impl History {
+    /// Takes in a snapshot: its rows with what is to be expected of each, as many as are followed.
+    pub(super) fn forecasts<'a>(&mut self, snapshot: &'a Snapshot) -> Vec<(&'a Occupancy, Forecast)> {
+        let mut before = std::mem::take(&mut self.0);
+        let mut forecasts = Vec::new();
+        for row in snapshot.rows.iter().take(MAX_PATHS) {
+            let path = Path::of(row);
+            let mut samples = before.remove(&path).unwrap_or_default();
+            samples.push_back(Sample::new(snapshot.at, row));
+            while samples.len() > MAX_SAMPLES
+                || samples.get(1).is_some_and(|next| since(next, snapshot.at) >= WINDOW)
+            {
+                samples.pop_front();
+            }
+            forecasts.push((row, forecast(row, &samples)));
+            self.0.insert(path, samples);
+        }
+        forecasts
+    }
+}
+
+impl Sample {
+    fn new(at: BootNs, row: &Occupancy) -> Self {
+        Self {
+            at,
+            used: row.used,
+            open: row.used - Facts::in_states(row, &[SocketState::TimeWait]).min(row.used),
+        }
+    }
+}
+
+fn since(sample: &Sample, now: BootNs) -> Duration {
+    Duration::from_nanos(now.0.saturating_sub(sample.at.0))
+}
+
+fn forecast(row: &Occupancy, samples: &VecDeque<Sample>) -> Forecast {
+    let spread = match (samples.front(), samples.back()) {
+        (Some(first), Some(last)) => {
+            Some((first, last, since(first, last.at))).filter(|(.., time)| *time >= LEAST)
+        }
+        _ => None,
+    };
+    let per_s = |from: u32, to: u32, time: Duration| (f64::from(to) - f64::from(from)) / time.as_secs_f64();
+    let growth_per_s = spread.map(|(first, last, time)| per_s(first.used, last.used, time));
+    let open_grows = spread.map(|(first, last, _)| last.open > first.open + first.open / 8);
+    let ends_per_s = row.time_wait.map_or(0.0, |time_wait| f64::from(time_wait.last_10_s) / 10.0);
+    let open = samples.back().map_or(0, |sample| sample.open);
+    let level = f64::from(open) + ends_per_s * f64::from(TIME_WAIT_S);
+    let levels_off = open_grows == Some(false) && level < f64::from(row.usable);
+    let left = row.usable.saturating_sub(row.used);
+    let full_in = match growth_per_s {
+        _ if left == 0 => Some(Duration::ZERO),
+        Some(growth) if growth > 0.0 && !levels_off => {
+            Duration::try_from_secs_f64(f64::from(left) / growth).ok()
+        }
+        _ => None,
+    };
+    Forecast {
+        used: row.used,
+        usable: row.usable,
+        growth_per_s,
+        ends_per_s,
+        full_in,
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "less than what is usable"
+        )]
+        levels_off_at: (levels_off && level > f64::from(row.used)).then_some(level.round() as u32),
+        time_wait_over_in: row.time_wait.map(|time_wait| Duration::from_secs(time_wait.over_in_s.into())),
+    }
+}
+
+#[cfg(test)]
+mod tests;

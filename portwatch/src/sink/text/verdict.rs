@@ -1,0 +1,165 @@
+//! What explains a shortage and what helps, and whether one is near.
+//!
+//! In: opinions. Out: lines. What processes chose is escaped here, as sentences have it as it is.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use super::ports::{holders, states};
+use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Standing, Verdict};
+use crate::event::Occupancy;
+use crate::term::{Paint, clean};
+
+/// Shortages that are explained in full at the end.
+const EXPLAINED: usize = 5;
+
+/// At once, in the stream: why, who has the ports, what to try first.
+pub(super) fn in_short(verdict: &Verdict, row: Option<&Occupancy>, paint: Paint) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail, here and below.
+    for diagnosis in &verdict.diagnoses {
+        let _ = writeln!(text, "{} {}", paint.strong("why:  "), sentence(diagnosis));
+    }
+    if let Some(row) = row {
+        let _ = writeln!(
+            text,
+            "ports: {} of {} taken {}: {}; held by {}",
+            row.used,
+            row.usable,
+            place(&verdict.path),
+            states(row),
+            holders(&row.holders)
+        );
+    }
+    let helps = |advice: &&Advice| matches!(advice.standing, Standing::Helps { .. });
+    if let Some(first) = verdict.diagnoses.iter().flat_map(|diagnosis| &diagnosis.advice).find(helps) {
+        let _ = writeln!(text, "try:   {}; more at the end", clean(first.what.as_bytes()));
+    }
+    text
+}
+
+/// Everything that is to be said of some shortages; of those that are left out how many.
+pub(super) fn in_full(verdicts: &[Verdict], paint: Paint) -> String {
+    let mut text = String::new();
+    for verdict in verdicts.iter().take(EXPLAINED) {
+        let cause = verdict.cause.map_or("near", |cause| cause.name());
+        let _ = writeln!(text, "{}", paint.strong(&format!("{cause}, {}", place(&verdict.path))));
+        for diagnosis in &verdict.diagnoses {
+            let _ = writeln!(text, "  {}", sentence(diagnosis));
+        }
+        for (heading, wanted) in GROUPS {
+            let all = verdict.diagnoses.iter().flat_map(|diagnosis| &diagnosis.advice);
+            let advice: Vec<&Advice> = all.filter(|advice| wanted(&advice.standing)).collect();
+            if !advice.is_empty() {
+                let _ = writeln!(text, "  {}", paint.faint(heading));
+            }
+            advice.iter().for_each(|advice| text.push_str(&lines(advice)));
+        }
+        text.push('\n');
+    }
+    if let Some(more @ 1..) = verdicts.len().checked_sub(EXPLAINED) {
+        let _ = writeln!(text, "… and {more} more; --json has all");
+    }
+    text
+}
+
+type Group = (&'static str, fn(&Standing) -> bool);
+
+const GROUPS: [Group; 3] = [
+    ("what helps here", |standing| matches!(standing, Standing::Helps { .. })),
+    ("what does not help here", |standing| matches!(standing, Standing::NotHere { .. })),
+    ("what harms, though it is often advised", |standing| matches!(standing, Standing::Harms { .. })),
+];
+
+fn lines(Advice { what, standing }: &Advice) -> String {
+    match standing {
+        Standing::NotHere { why } | Standing::Harms { why } => {
+            format!("    {what}: {}\n", clean(why.as_bytes()))
+        }
+        Standing::Helps { how, gain, cost } => {
+            let how = match how {
+                How::Command(how) | How::Arrangement(how) => how.as_str(),
+                How::Code(how) => how,
+            };
+            let mut text = format!("    {what}\n      how:  {}\n", clean(how.as_bytes()));
+            let _ = writeln!(text, "      gain: {}", clean(gain.as_bytes()));
+            if let Some(cost) = cost {
+                let _ = writeln!(text, "      but:  {}", clean(cost.as_bytes()));
+            }
+            text
+        }
+    }
+}
+
+/// As a sentence of its own.
+pub(super) fn sentence(diagnosis: &Diagnosis) -> String {
+    clean(diagnosis.evidence.sentence.as_bytes())
+}
+
+/// A warning, or that its reason is over.
+pub(super) fn pressure(pressure: &Pressure, time: &str, paint: Paint) -> String {
+    let Pressure { path, is_over, forecast, .. } = pressure;
+    let word = if *is_over { "recovered" } else { "warning" };
+    let percent = u64::from(forecast.used) * 100 / u64::from(forecast.usable.max(1));
+    let Forecast { used, usable, .. } = forecast;
+    let text = format!(
+        "{word}: {time} {percent}% of the ports {} are taken ({used} of {usable}){}",
+        place(path),
+        outlook(forecast)
+    );
+    if *is_over { text } else { paint.strong(&text) }
+}
+
+/// What is to be expected, if that is worth a line: where half is taken, or all will be within minutes.
+pub(super) fn forecast(path: &Path, forecast: &Forecast) -> Option<String> {
+    const NEAR: Duration = Duration::from_secs(600);
+    let is_half = forecast.used * 2 >= forecast.usable;
+    let outlook = outlook(forecast);
+    let is_near = forecast.full_in.is_some_and(|time| time < NEAR);
+    (!outlook.is_empty() && (is_half || is_near)).then(|| format!("{}{outlook}", place(path)))
+}
+
+/// Clauses to append.
+fn outlook(forecast: &Forecast) -> String {
+    let mut text = String::new();
+    if let Some(growth) = forecast.growth_per_s.filter(|growth| growth.abs() >= 0.1) {
+        let (verb, growth) = if growth > 0.0 { ("grows by", growth) } else { ("shrinks by", -growth) };
+        let _ = write!(text, "; {verb} {growth:.1}/s");
+    }
+    match forecast.full_in {
+        Some(Duration::ZERO) => text.push_str("; none is left"),
+        Some(time) => _ = write!(text, "; at this rate none is left in {}", lasting(time)),
+        None => {}
+    }
+    if let Some(level) = forecast.levels_off_at {
+        let _ = write!(text, "; levels off at about {level}, where as many leave TIME_WAIT as enter it");
+    }
+    if let Some(time) = forecast.time_wait_over_in {
+        let _ = write!(text, "; those in TIME_WAIT now are gone in {}", lasting(time));
+    }
+    text
+}
+
+fn lasting(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7200 => format!("{} min", seconds / 60),
+        seconds @ 7200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} days", seconds / 86_400),
+    }
+}
+
+/// From where to where.
+fn place(path: &Path) -> String {
+    let protocol = if path.is_udp { "of UDP " } else { "" };
+    let device = if path.device == 0 { String::new() } else { format!(" (interface {})", path.device) };
+    match (path.source, path.destination) {
+        (Some(source), Some(destination)) => format!("{protocol}from {source} to {destination}{device}"),
+        (Some(source), None) => format!("{protocol}for bind() to {source}"),
+        (None, Some(destination)) => format!("{protocol}to {destination}{device}"),
+        (None, None) => format!("{protocol}wherever a socket goes"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

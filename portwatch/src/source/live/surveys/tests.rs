@@ -1,0 +1,88 @@
+//! Which failures make portwatch look, where, and how often. What it finds there is another matter.
+
+use super::{MAX_PLACES, MAX_WAITING, Surveys, is_shortage, place, query};
+use crate::event::{
+    BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage,
+    Text, Tgid,
+};
+use crate::ports::Netns;
+
+fn failure() -> Failure {
+    Failure {
+        at: BootNs(1),
+        fault: Fault {
+            call: Call::Connect,
+            protocol: Protocol::Tcp,
+            errno: Errno::EADDRNOTAVAIL,
+            stage: Stage::PortSearch,
+            had_port: false,
+            address: ([10, 0, 0, 2], 443).into(),
+            v4_mapped: false,
+            kernel_socket: false,
+        },
+        process: Process {
+            tgid: Tgid(7),
+            start: BootNs(1),
+            tid: None,
+            comm: Text::default(),
+            uid: 0,
+            gid: 0,
+            cgroup: CgroupId(0),
+            details: Details::NotRead,
+        },
+        netns: NetnsId(5),
+        source: ([10, 0, 0, 1], 0).into(),
+        port_range: PortRange { low: 1, high: 2 },
+        own_range: None,
+        search: None,
+    }
+}
+
+fn with(change: impl FnOnce(&mut Fault)) -> Failure {
+    let mut failure = failure();
+    change(&mut failure.fault);
+    failure
+}
+
+#[test]
+fn only_a_shortage_is_a_reason_to_look() {
+    let refused = with(|fault| (fault.stage, fault.errno) = (Stage::Network, Errno(111)));
+    let denied = with(|fault| (fault.stage, fault.errno) = (Stage::SocketLayer, Errno(13)));
+    let no_source = with(|fault| fault.stage = Stage::OutsidePortSearch);
+    assert_eq!(
+        [failure(), refused, denied, no_source].map(|failure| is_shortage(&failure)),
+        [true, false, false, true]
+    );
+}
+
+#[test]
+fn no_more_is_asked_for_than_the_failure_is_about() {
+    let asked = |failure: &Failure| {
+        let query = query(failure, place(failure));
+        assert_eq!(query.netns, Netns::Near(NetnsId(5), Tgid(7)));
+        let destination = query.destination.map(|to| format!("{} {:?}", to.network.unwrap(), to.port));
+        (destination, query.bind.map(|address| address.to_string()))
+    };
+    let some = |text: &str| Some(text.to_owned());
+    assert_eq!(asked(&failure()), (some("10.0.0.2/32 Some(443)"), None));
+    let udp = with(|fault| (fault.protocol, fault.stage) = (Protocol::Udp, Stage::Autobind));
+    assert_eq!(asked(&udp), (some("10.0.0.2/32 Some(0)"), None));
+    let bind = with(|fault| (fault.call, fault.stage) = (Call::Bind, Stage::Bind));
+    assert_eq!(asked(&bind), (None, some("10.0.0.2")));
+}
+
+#[test]
+fn a_storm_of_one_kind_is_one_look_and_many_kinds_are_bounded() {
+    let mut surveys = Surveys::new(None);
+    // Nothing begins: what is running is never awaited here.
+    surveys.survey = None;
+    (0..1000).for_each(|_| surveys.note(&failure()));
+    assert_eq!((surveys.seen.len(), surveys.waiting.len()), (1, 1));
+    for port in 1..=5000 {
+        surveys.note(&with(|fault| fault.address.set_port(port)));
+        if surveys.waiting.len() == MAX_WAITING && port % 2 == 0 {
+            surveys.waiting.pop_front();
+        }
+    }
+    assert!(surveys.seen.len() <= MAX_PLACES && surveys.waiting.len() <= MAX_WAITING);
+}
