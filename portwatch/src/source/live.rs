@@ -38,7 +38,7 @@ const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
 const STRAGGLER_ROUNDS: u32 = 20;
 
 /// How long who holds the ports is waited for after a signal, and after all that was asked for is there.
-const SURVEY_WAITS: [Duration; 2] = [Duration::from_millis(60), Duration::from_secs(2)];
+const SURVEY_WAITS: [Duration; 2] = [Duration::from_millis(40), Duration::from_secs(2)];
 
 /// What ends a live source.
 pub struct Until {

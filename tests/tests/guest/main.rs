@@ -20,5 +20,6 @@ mod shortages;
 mod storms;
 mod tables;
 mod text;
+mod verdicts;
 mod ways;
 mod within_lockdown;

@@ -1,0 +1,296 @@
+//! What explains a shortage, and whether the failures stop when what is advised is done.
+
+use std::io::Read as _;
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use portwatch_tests::netns::{Full, Netns, set};
+use portwatch_tests::portwatch::{Session, Watching, command};
+use serde_json::{Value, json};
+use socket2::{Domain, Socket, Type};
+
+const SERVICE: &str = "127.0.0.1:8080";
+/// `IP_BIND_ADDRESS_NO_PORT`, include/uapi/linux/in.h.
+const IP_BIND_ADDRESS_NO_PORT: i32 = 24;
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// What trace says of the one call that fails.
+fn told(fail: impl FnOnce() -> std::io::Error) -> Session {
+    let watching = Watching::start(&["trace", "--json", "--count", "1"]).unwrap();
+    fail();
+    let session = watching.wait().unwrap();
+    if session.stderr.contains("modprobe tcp_diag") {
+        println!("skipped: sock_diag is a module here, and none of this version was found");
+    }
+    session
+}
+
+/// The verdict, or none where sock_diag is missing.
+fn verdict(session: &Session) -> Option<&Value> {
+    let found = session.lines.iter().find(|line| line["type"] == "verdict");
+    assert!(
+        found.is_some() || session.stderr.contains("modprobe tcp_diag"),
+        "no verdict: {}\n{}",
+        session.stdout,
+        session.stderr
+    );
+    found
+}
+
+fn rules(verdict: &Value) -> Vec<&str> {
+    verdict["diagnoses"].as_array().unwrap().iter().map(|each| each["rule"].as_str().unwrap()).collect()
+}
+
+/// What helps, by the beginning of its words.
+fn advice<'a>(verdict: &'a Value, words: &str) -> &'a Value {
+    let diagnoses = verdict["diagnoses"].as_array().unwrap();
+    let mut all = diagnoses.iter().flat_map(|diagnosis| diagnosis["advice"].as_array().unwrap());
+    let named =
+        |advice: &&Value| advice["advice"].as_str().unwrap().contains(words) && advice["standing"] == "helps";
+    let found = all.find(named);
+    assert!(found.is_some(), "no advice on {words}: {verdict}");
+    found.unwrap()
+}
+
+/// Runs the command of a piece of advice as an operator would, from inside the namespace.
+fn follow(advice: &Value) {
+    let line = advice["command"].as_str().unwrap();
+    let inside = line.find("sysctl").map(|at| &line[at..]).unwrap();
+    let status = Command::new("sh").args(["-c", inside]).status().unwrap();
+    assert!(status.success(), "{inside}: {status}");
+}
+
+fn connect_error() -> std::io::Error {
+    TcpStream::connect(SERVICE).unwrap_err()
+}
+
+/// Connections whose client closes first, until none is possible any more.
+fn short_connections(listener: &TcpListener) -> usize {
+    let mut made = 0;
+    while let Ok(client) = TcpStream::connect(listener.local_addr().unwrap()) {
+        let mut server = listener.accept().unwrap().0;
+        drop(client);
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+        made += 1;
+    }
+    made
+}
+
+#[test]
+fn a_leak_of_connections_is_told_with_who_has_them() {
+    let netns = Netns::with_ports(40000, 40099).unwrap();
+    let full = Full::new(SERVICE, 100).unwrap();
+    let session = told(connect_error);
+    let Some(verdict) = verdict(&session) else { return };
+    assert_eq!(rules(verdict)[0], "live-connections", "{verdict}");
+    let sentence = verdict["diagnoses"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.contains("100 of the 100 ports from 127.0.0.1 to 127.0.0.1:8080"), "{sentence}");
+    assert!(sentence.contains(&format!("(pid {}) has 100", std::process::id())), "{sentence}");
+    let row = session.lines.iter().find(|line| line["type"] == "ports").unwrap();
+    assert_eq!((&row["netns"], &row["used"]), (&json!(netns.id), &json!(100)));
+    drop(full);
+}
+
+#[test]
+fn connections_that_the_other_side_has_closed_are_told_as_a_leak_of_this_process() {
+    let _netns = Netns::with_ports(40000, 40099).unwrap();
+    let listener = TcpListener::bind(SERVICE).unwrap();
+    let clients: Vec<TcpStream> = (0..100)
+        .map(|_| {
+            let client = TcpStream::connect(SERVICE).unwrap();
+            drop(listener.accept().unwrap());
+            client
+        })
+        .collect();
+    let session = told(connect_error);
+    let Some(verdict) = verdict(&session) else { return };
+    assert_eq!(rules(verdict)[0], "close-wait", "{verdict}");
+    // As advised, the process closes them.
+    advice(verdict, "close connections");
+    drop(clients);
+    TcpStream::connect(SERVICE).unwrap();
+}
+
+#[test]
+fn ports_in_time_wait_are_taken_over_when_the_setting_is_made_that_is_advised() {
+    let _netns = Netns::with_ports(40000, 40099).unwrap();
+    set("ipv4/tcp_tw_reuse", "0").unwrap();
+    let listener = TcpListener::bind(SERVICE).unwrap();
+    assert_eq!(short_connections(&listener), 100);
+    let session = told(connect_error);
+    let Some(verdict) = verdict(&session) else { return };
+    assert!(rules(verdict).contains(&"time-wait"), "{verdict}");
+    let said = verdict["diagnoses"].to_string();
+    // 100 ports of a minute each.
+    assert!(said.contains("1 connect/s is the most 100 ports can carry, as each waits 60 s"), "{said}");
+    assert!(
+        said.contains("100 of the 100 ports from 127.0.0.1 to 127.0.0.1:8080 are in TIME_WAIT"),
+        "{said}"
+    );
+    follow(advice(verdict, "tcp_tw_reuse"));
+    let since = Instant::now();
+    while let Err(error) = TcpStream::connect(SERVICE) {
+        assert_eq!(error.raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32));
+        // It says that it may take until the second whole second.
+        assert!(since.elapsed() < Duration::from_secs(4), "the failures go on");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_wider_range_brings_as_many_ports_as_is_said() {
+    let _netns = Netns::with_ports(40000, 40009).unwrap();
+    let full = Full::new(SERVICE, 10).unwrap();
+    let session = told(connect_error);
+    let Some(verdict) = verdict(&session) else { return };
+    let widen = advice(verdict, "widen");
+    follow(widen);
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let ends: Vec<u32> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
+    let more = ends[1] - ends[0] + 1 - 10;
+    let digits: String = widen["gain"]
+        .as_str()
+        .unwrap()
+        .chars()
+        .take_while(|c| *c != ' ')
+        .filter(char::is_ascii_digit)
+        .collect();
+    assert_eq!(digits, more.to_string(), "{widen}");
+    let many: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(SERVICE).unwrap()).collect();
+    drop((full, many));
+}
+
+#[test]
+fn a_bind_before_connect_is_told_and_its_remedy_gives_ports_to_each_destination() {
+    let _netns = Netns::with_ports(40000, 40009).unwrap();
+    let listeners = ["127.0.0.2:8080", "127.0.0.3:8080"].map(|address| TcpListener::bind(address).unwrap());
+    let bound = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&address("127.0.0.1:0").into()).map(|()| socket)
+    };
+    let held: Vec<Socket> = (0..10)
+        .map(|n| {
+            let socket = bound().unwrap();
+            socket.connect(&listeners[n % 2].local_addr().unwrap().into()).unwrap();
+            socket
+        })
+        .collect();
+    let session = told(|| bound().unwrap_err());
+    let Some(verdict) = verdict(&session) else { return };
+    assert_eq!(
+        (rules(verdict)[0], &verdict["cause"]),
+        ("bind-before-connect", &json!("bind_range_exhausted"))
+    );
+    let sentence = verdict["diagnoses"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.contains(&format!("(pid {}) has 10", std::process::id())), "{sentence}");
+    assert!(advice(verdict, "IP_BIND_ADDRESS_NO_PORT")["code"].as_str().unwrap().contains("setsockopt"));
+    drop(held);
+    // Ten to each of two destinations, instead of ten in all.
+    let late = |destination: &TcpListener| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        leave_port_to_connect(&socket);
+        socket.bind(&address("127.0.0.1:0").into()).unwrap();
+        socket.connect(&destination.local_addr().unwrap().into()).unwrap();
+        socket
+    };
+    let _held: Vec<Socket> = listeners.iter().flat_map(|to| (0..10).map(move |_| late(to))).collect();
+}
+
+/// As advised.
+fn leave_port_to_connect(socket: &Socket) {
+    let on: i32 = 1;
+    // SAFETY: an integer of four bytes that outlives the call.
+    let result = unsafe {
+        let value = std::ptr::from_ref(&on).cast();
+        nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, value, 4)
+    };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+#[test]
+fn ipv6_without_an_address_is_told_and_its_remedy_works() {
+    let _netns = Netns::new().unwrap();
+    set("ipv6/conf/lo/disable_ipv6", "1").unwrap();
+    let connect = || TcpStream::connect("[::1]:8080").unwrap_err();
+    let session = told(connect);
+    let failure = session.failures().next().unwrap();
+    if failure["cause"] != "no_source_address" {
+        println!("skipped: this kernel says {} instead of that there is no address", failure["errno"]);
+        return;
+    }
+    let Some(verdict) = verdict(&session) else { return };
+    assert_eq!(rules(verdict), ["no-ipv6-source"], "{verdict}");
+    set("ipv6/conf/lo/disable_ipv6", "0").unwrap();
+    assert_eq!(connect().raw_os_error(), Some(Errno::ECONNREFUSED as i32));
+}
+
+#[test]
+fn udp_sockets_that_have_every_port_are_told_with_their_process() {
+    let _netns = Netns::with_ports(40000, 40009).unwrap();
+    let held: Vec<UdpSocket> = (0..10).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+    let session = told(|| UdpSocket::bind("127.0.0.1:0").unwrap_err());
+    let Some(verdict) = verdict(&session) else { return };
+    assert_eq!(rules(verdict)[0], "udp-sockets", "{verdict}");
+    let sentence = verdict["diagnoses"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.contains(&format!("(pid {}) has 10", std::process::id())), "{sentence}");
+    drop(held);
+}
+
+#[test]
+fn reserved_ports_are_told_as_what_they_leave() {
+    let _netns = Netns::with_ports(40000, 40009).unwrap();
+    set("ipv4/ip_local_reserved_ports", "40000-40007").unwrap();
+    let full = Full::new(SERVICE, 2).unwrap();
+    let session = told(connect_error);
+    let Some(verdict) = verdict(&session) else { return };
+    assert!(rules(verdict).contains(&"reserved-ports"), "{verdict}");
+    drop(full);
+}
+
+#[test]
+fn a_healthy_host_gets_no_verdict() {
+    let _netns = Netns::new().unwrap();
+    let _some = Full::new(SERVICE, 50).unwrap();
+    let output = command(&["ports", "--json"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(!text.contains("\"verdict\"") && !text.contains("\"warning\""), "{text}");
+}
+
+#[test]
+fn at_a_steady_rate_a_warning_comes_ten_seconds_before_the_first_failure() {
+    let _netns = Netns::with_ports(40000, 40599).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--warn"]).unwrap();
+    let listener = TcpListener::bind(SERVICE).unwrap();
+    let mut held = Vec::new();
+    // Ten a second: full after a minute.
+    let since = Instant::now();
+    loop {
+        match TcpStream::connect(SERVICE) {
+            Ok(client) => held.push((client, listener.accept().unwrap().0)),
+            Err(error) => break assert_eq!(error.raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32)),
+        }
+        let due = Duration::from_millis(100) * u32::try_from(held.len()).unwrap();
+        std::thread::sleep(due.saturating_sub(since.elapsed()));
+    }
+    let session = watching.end().unwrap();
+    if session.stderr.contains("modprobe tcp_diag") {
+        println!("skipped: sock_diag is a module here, and none of this version was found");
+        return;
+    }
+    let of = |kind: &'static str| session.lines.iter().filter(move |line| line["type"] == kind);
+    let (warnings, failed): (Vec<&Value>, &Value) = (of("warning").collect(), of("failure").next().unwrap());
+    let [warning] = warnings.as_slice() else { panic!("one warning: {warnings:?}") };
+    let at = |line: &Value| line["monotonic_ns"].as_u64().unwrap();
+    assert!(at(warning) + 10_000_000_000 <= at(failed), "{warning}\n{failed}");
+    // It is about what failed then, and its time is about right.
+    assert_eq!(warning["destination"], failed["destination"]);
+    let expected_s = (at(failed) - at(warning)) as f64 / 1e9;
+    let told_s = warning["full_in_s"].as_f64().unwrap();
+    assert!((told_s - expected_s).abs() < expected_s / 4.0, "{told_s} s were told, it took {expected_s} s");
+}
