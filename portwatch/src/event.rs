@@ -5,7 +5,7 @@
 
 mod ports;
 
-pub use ports::{Holder, Holding, Namespace, Occupancy, Settings, Snapshot, SocketState, TimeWait};
+pub use ports::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -400,6 +400,15 @@ pub struct Destination {
     pub network: Option<IpNet>,
     /// None for every port.
     pub port: Option<u16>,
+}
+
+impl Destination {
+    /// Whether this is there.
+    #[must_use]
+    pub fn covers(&self, address: SocketAddr) -> bool {
+        self.network.is_none_or(|network| network.contains(&address.ip()))
+            && self.port.is_none_or(|port| port == address.port())
+    }
 }
 
 /// Which failures are reported and counted.

@@ -129,6 +129,9 @@ const SNAPSHOT: &[Group] = &[&[
     must("boot_offset_ns", Is::Signed),
     may("bound_visible", Is::Bool),
     must("namespaces", Is::Each(&[NAMESPACE])),
+    may("towards", Is::Object),
+    may("bind", Is::Text),
+    must("rows_left_out", Is::Count),
     may("hosts_port_range", Is::Fields(&[RANGE])),
     must("rows", Is::Count),
     must("sockets", Is::Count),
@@ -144,6 +147,7 @@ const NAMESPACE: Group = &[
     must("reserved_ports", Is::Each(&[RANGE])),
     must("listeners", Is::Array),
     must("settings", Is::Fields(&[SETTINGS])),
+    must("own", Is::Bool),
     may("hosts_own", Is::Bool),
 ];
 

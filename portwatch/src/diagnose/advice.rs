@@ -80,8 +80,12 @@ impl Advice {
 /// A command that sets something which each network namespace has for itself.
 fn setting(facts: &Facts, assignment: &str) -> How {
     How::Command(match facts.namespace_is_hosts {
+        _ if facts.namespace_is_own => format!("sysctl -w {assignment}"),
         Some(true) => format!("sysctl -w {assignment}"),
-        _ => format!("nsenter -t PID -n sysctl -w {assignment}"),
+        _ => {
+            let pid = facts.inside.map_or_else(|| "PID".to_owned(), |tgid| tgid.0.to_string());
+            format!("nsenter -t {pid} -n sysctl -w {assignment}")
+        }
     })
 }
 

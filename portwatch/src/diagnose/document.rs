@@ -28,7 +28,7 @@ pub fn document() -> String {
         // Writing to a String cannot fail.
         let _ = write!(page, "\n## {}\n\nFinds: {}.\n\nNeeds: {}.\n", rule.name, rule.finds, rule.needs);
         if let Some(evidence) = (rule.check)(&facts) {
-            let _ = write!(page, "\n> {}\n\nIn a summary: {}.\n", evidence.sentence, evidence.fragment);
+            let _ = write!(page, "\n> {}\n\nIn few words: {}.\n", evidence.sentence, evidence.fragment);
         }
         let advice = (rule.advice)(&facts);
         if !advice.is_empty() {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::Cause;
 use super::figures::{permille, width};
-use crate::event::{Holding, Occupancy, PortRange, Protocol, Settings, SocketState};
+use crate::event::{Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid};
 
 /// How long a closed connection keeps its port: `TCP_TIMEWAIT_LEN`, include/net/tcp.h. No setting changes it.
 pub(super) const TIME_WAIT_S: u32 = 60;
@@ -48,8 +48,16 @@ pub struct Facts {
     pub row: Option<Occupancy>,
     /// For how long at least the oldest open connection of the row has been open.
     pub open_for: Option<Duration>,
-    /// Connections that were begun in a second from this source to this destination.
-    pub connects_per_s: Option<u32>,
+    /// Connections of the row that this side has ended in a second. Where none is free these are as many as come back.
+    pub ends_per_s: Option<u32>,
+    /// Calls that failed in a second, as far as they were shown.
+    pub failures_per_s: Option<u32>,
+    /// A process in the namespace.
+    pub inside: Option<Tgid>,
+    /// Whether the namespace is the one that portwatch runs in.
+    pub namespace_is_own: bool,
+    /// Whether the kernel shows sockets that are bound and neither connected nor listening.
+    pub bound_visible: Option<bool>,
     /// Settings of the namespace.
     pub settings: Settings,
     /// Whether the namespace is the host's own.
@@ -75,7 +83,11 @@ impl Facts {
             own_range: None,
             row: None,
             open_for: None,
-            connects_per_s: None,
+            ends_per_s: None,
+            failures_per_s: None,
+            inside: None,
+            namespace_is_own: false,
+            bound_visible: None,
             settings: Settings::default(),
             namespace_is_hosts: None,
             hosts_range: None,
@@ -128,8 +140,12 @@ impl Facts {
     /// Ports of `range` that are reserved.
     pub(super) fn reserved_within(&self, range: PortRange) -> Option<u32> {
         let reserved = self.reserved.as_ref()?;
-        let taken = |port: &u16| reserved.iter().any(|part| (part.low..=part.high).contains(port));
-        u32::try_from((range.low..=range.high).filter(taken).count()).ok()
+        // They are in order and never overlap.
+        let within = |part: &PortRange| {
+            let (low, high) = (part.low.max(range.low), part.high.min(range.high));
+            if low > high { 0 } else { width(PortRange { low, high }) }
+        };
+        Some(reserved.iter().map(within).sum())
     }
 
     /// Listeners' ports that the kernel could choose if they were in the range, as they are not reserved; in order.
@@ -195,6 +211,11 @@ impl Facts {
     pub(super) fn wider_on_host(&self) -> Option<PortRange> {
         let host = self.hosts_range.filter(|_| self.namespace_is_hosts == Some(false))?;
         (width(host) > width(self.range?)).then_some(host)
+    }
+
+    /// Connections a second that are wanted: those that end, and those that fail.
+    pub(super) fn wanted_per_s(&self) -> Option<u32> {
+        Some(self.ends_per_s? + self.failures_per_s.unwrap_or(0))
     }
 
     /// From where to where, as far as known.

@@ -42,6 +42,11 @@ pub(super) fn permille(part: u32, whole: u32) -> u16 {
     u16::try_from(share.min(1000)).unwrap_or(1000)
 }
 
+/// So many a minute as a rate in a second; few with tenths.
+pub(super) fn per_minute(count: u32) -> String {
+    if count < 600 { format!("{:.1}", f64::from(count) / 60.0) } else { grouped(count / 60) }
+}
+
 /// A time in its two largest units.
 pub(super) fn lasting(time: Duration) -> String {
     let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);

@@ -3,10 +3,11 @@
 //! In: the rows of one snapshot after the other. Out: a [`Forecast`] for each. Pure: time is that of the snapshots. Must
 //! not know: when somebody is warned.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use super::facts::{Facts, TIME_WAIT_S};
+use super::figures::permille;
 use super::path::Path;
 use crate::event::{BootNs, Occupancy, Snapshot, SocketState};
 
@@ -16,6 +17,10 @@ const WINDOW: Duration = Duration::from_secs(15);
 const LEAST: Duration = Duration::from_millis(900);
 /// Rows that are followed, the fullest first.
 const MAX_PATHS: usize = 4096;
+/// Open connections grow if they are more than one part in so many of all growth,
+const GROWTH_PARTS: i64 = 8;
+/// and by more than so many.
+const LEAST_GROWTH: u32 = 16;
 /// Looks that are kept of one row.
 const MAX_SAMPLES: usize = 64;
 
@@ -40,6 +45,11 @@ pub struct Forecast {
 }
 
 impl Forecast {
+    /// What is taken of what is usable, in thousandths.
+    pub(super) fn permille(&self) -> u32 {
+        permille(self.used, self.usable).into()
+    }
+
     /// Nothing is taken.
     pub(super) fn free(usable: u32) -> Self {
         Self {
@@ -70,20 +80,24 @@ pub(super) struct History(HashMap<Path, VecDeque<Sample>>);
 impl History {
     /// Takes in a snapshot: its rows with what is to be expected of each, as many as are followed.
     pub(super) fn forecasts<'a>(&mut self, snapshot: &'a Snapshot) -> Vec<(&'a Occupancy, Forecast)> {
-        let mut before = std::mem::take(&mut self.0);
         let mut forecasts = Vec::new();
+        let mut there = HashSet::new();
         for row in snapshot.rows.iter().take(MAX_PATHS) {
             let path = Path::of(row);
-            let mut samples = before.remove(&path).unwrap_or_default();
+            there.insert(path);
+            let samples = self.0.entry(path).or_default();
             samples.push_back(Sample::new(snapshot.at, row));
             while samples.len() > MAX_SAMPLES
                 || samples.get(1).is_some_and(|next| since(next, snapshot.at) >= WINDOW)
             {
                 samples.pop_front();
             }
-            forecasts.push((row, forecast(row, &samples)));
-            self.0.insert(path, samples);
+            forecasts.push((row, forecast(row, samples)));
         }
+        self.0.retain(|path, samples| {
+            let last = samples.back().map_or(Duration::MAX, |last| since(last, snapshot.at));
+            there.contains(path) || (!path.is_within(snapshot) && last < WINDOW)
+        });
         forecasts
     }
 }
@@ -111,7 +125,12 @@ fn forecast(row: &Occupancy, samples: &VecDeque<Sample>) -> Forecast {
     };
     let per_s = |from: u32, to: u32, time: Duration| (f64::from(to) - f64::from(from)) / time.as_secs_f64();
     let growth_per_s = spread.map(|(first, last, time)| per_s(first.used, last.used, time));
-    let open_grows = spread.map(|(first, last, _)| last.open > first.open + first.open / 8);
+    // What comes and goes by chance is no growth.
+    let open_grows = spread.map(|(first, last, _)| {
+        let growth = i64::from(last.used) - i64::from(first.used);
+        (i64::from(last.open) - i64::from(first.open)) * GROWTH_PARTS > growth.max(0)
+            && last.open > first.open + LEAST_GROWTH
+    });
     let ends_per_s = row.time_wait.map_or(0.0, |time_wait| f64::from(time_wait.last_10_s) / 10.0);
     let open = samples.back().map_or(0, |sample| sample.open);
     let level = f64::from(open) + ends_per_s * f64::from(TIME_WAIT_S);

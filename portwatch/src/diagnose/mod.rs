@@ -12,7 +12,9 @@ mod figures;
 mod forecast;
 mod observer;
 mod path;
+mod pressure;
 mod rules;
+mod trouble;
 mod verdict;
 
 pub use advice::{Advice, How, Standing};

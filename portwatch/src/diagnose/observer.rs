@@ -3,29 +3,19 @@
 //! In: every item. Out: what is to be said of it: a [`Verdict`] where a snapshot explains a shortage, [`Pressure`] where
 //! one is near, or no longer. Pure: what was recorded yields the same opinions later. Must not know: how they are shown.
 
-use std::collections::{HashMap, HashSet};
-use std::net::IpAddr;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::Cause;
 use super::facts::Facts;
 use super::forecast::{Forecast, History};
 use super::path::Path;
+use super::pressure::Gauge;
+use super::trouble::{Trouble, Troubles};
 use super::verdict::{Diagnosis, verdict};
-use super::{Cause, cause};
-use crate::event::{BootNs, Failure, Item, Occupancy, Protocol, Snapshot};
+use crate::event::{BootNs, Item, Occupancy, Snapshot, Tgid};
 
-/// Shortages that verdicts are looked for; more at a time are seen in no verdict, in counts as ever.
-const MAX_TROUBLES: usize = 256;
-/// A shortage of which nothing was seen for so long is over.
-const OVER_AFTER_NS: u64 = 60_000_000_000;
 /// Rows without a failure that verdicts are looked for.
 const MAX_ROWS: usize = 16;
-/// How far below the threshold a warning is taken back.
-const RECOVERY_PERMILLE: u32 = 100;
-/// Who will run out of ports within this time at the rate of now is warned earlier,
-const SOON: Duration = Duration::from_secs(60);
-/// if so much is taken.
-const HALF_PERMILLE: u32 = 500;
 
 /// Something to say.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +44,8 @@ pub struct Verdict {
     pub path: Path,
     /// Why calls failed; none where none did.
     pub cause: Option<Cause>,
+    /// Who failed last.
+    pub process: Option<Tgid>,
     /// What explains most comes first.
     pub diagnoses: Vec<Diagnosis>,
     /// Whether it says other than the one before of the same path and cause.
@@ -76,14 +68,11 @@ pub struct Pressure {
 /// Watches items go by.
 #[derive(Debug, Default)]
 pub struct Observer {
-    /// From which share of the usable ports on it warns, thousandths; never if none.
-    warn_from_permille: Option<u32>,
+    gauge: Option<Gauge>,
     history: History,
-    /// The last failure of each kind.
-    troubles: HashMap<(Path, Cause), Failure>,
+    troubles: Troubles,
     /// The rules that spoke last.
-    told: HashMap<(Path, Option<Cause>), Vec<&'static str>>,
-    warned: HashSet<Path>,
+    told: HashMap<(Path, Option<Cause>), BTreeSet<&'static str>>,
     has_warned: bool,
 }
 
@@ -91,7 +80,7 @@ impl Observer {
     /// Warns from this share of the usable ports on, in thousandths, or never.
     #[must_use]
     pub fn new(warn_from_permille: Option<u32>) -> Self {
-        Self { warn_from_permille, ..Self::default() }
+        Self { gauge: warn_from_permille.map(Gauge::new), ..Self::default() }
     }
 
     /// Whether it has warned of anything.
@@ -104,7 +93,7 @@ impl Observer {
     pub fn see(&mut self, item: &Item) -> Vec<Opinion> {
         match item {
             Item::Failure(failure) => {
-                self.note(failure);
+                self.troubles.note(failure);
                 Vec::new()
             }
             Item::Ports(snapshot) => self.judge(snapshot),
@@ -112,111 +101,71 @@ impl Observer {
         }
     }
 
-    fn note(&mut self, failure: &Failure) {
-        let key = (path(failure), cause(&failure.fault));
-        if self.troubles.len() < MAX_TROUBLES || self.troubles.contains_key(&key) {
-            self.troubles.insert(key, failure.clone());
-        }
-    }
-
     fn judge(&mut self, snapshot: &Snapshot) -> Vec<Opinion> {
-        let seen =
-            |failure: &Failure| snapshot.namespaces.iter().any(|namespace| namespace.id == failure.netns);
-        self.troubles.retain(|_, failure| failure.at.0.saturating_add(OVER_AFTER_NS) > snapshot.at.0);
-        let mut opinions = Vec::new();
         let forecasts = self.history.forecasts(snapshot);
         let expected = |(row, forecast): &(&Occupancy, Forecast)| Opinion::Forecast {
             at: snapshot.at,
             path: Path::of(row),
             forecast: *forecast,
         };
-        opinions.extend(forecasts.iter().map(expected));
-        opinions.extend(self.pressures(snapshot, &forecasts).into_iter().map(Opinion::Pressure));
-
-        let mut cases: Vec<(Path, Option<Cause>, Facts)> = Vec::new();
-        for ((path, cause), failure) in self.troubles.iter().filter(|(_, failure)| seen(failure)) {
-            cases.push((*path, Some(*cause), Facts::of_failure(failure, snapshot)));
+        let mut opinions: Vec<Opinion> = forecasts.iter().map(expected).collect();
+        if let Some(gauge) = &mut self.gauge {
+            let pressures = gauge.read(snapshot, &forecasts);
+            self.has_warned |= pressures.iter().any(|pressure| !pressure.is_over);
+            opinions.extend(pressures.into_iter().map(Opinion::Pressure));
         }
-        cases.sort_by_key(|(path, cause, _)| (*path, *cause));
-        for row in snapshot.rows.iter().take(MAX_ROWS) {
-            let path = Path::of(row);
-            if !cases.iter().any(|(failed, ..)| *failed == path) {
-                cases.push((path, None, Facts::of_row(row, snapshot)));
-            }
-        }
-        for (path, cause, facts) in cases {
-            let diagnoses = verdict(&facts);
-            if diagnoses.is_empty() {
-                self.told.remove(&(path, cause));
-                continue;
-            }
-            let rules: Vec<_> = diagnoses.iter().map(|diagnosis| diagnosis.rule).collect();
-            let is_news = self.told.get(&(path, cause)) != Some(&rules);
-            if self.told.len() < 2 * MAX_TROUBLES {
-                self.told.insert((path, cause), rules);
-            }
-            opinions.push(Opinion::Verdict(Verdict { at: snapshot.at, path, cause, diagnoses, is_news }));
-        }
+        opinions.extend(self.verdicts(snapshot).into_iter().map(Opinion::Verdict));
         opinions
     }
 
-    /// Warnings, and what was warned of and is over.
-    fn pressures(&mut self, snapshot: &Snapshot, forecasts: &[(&Occupancy, Forecast)]) -> Vec<Pressure> {
-        let Some(threshold) = self.warn_from_permille else { return Vec::new() };
-        let mut pressures = Vec::new();
-        let mut still = HashSet::new();
-        for (row, forecast) in forecasts {
+    /// Of failures that this snapshot is about, then of rows in which nothing failed.
+    fn verdicts(&mut self, snapshot: &Snapshot) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        let mut silent = Vec::new();
+        let mut explained = HashSet::new();
+        let mut say = |path, cause, process, facts: &Facts| {
+            let diagnoses = verdict(facts);
+            if diagnoses.is_empty() {
+                silent.push((path, cause));
+                return false;
+            }
+            let at = snapshot.at;
+            verdicts.push(Verdict { at, path, cause, process, diagnoses, is_news: false });
+            true
+        };
+        for ((path, cause), Trouble { last, failures_per_s, .. }) in self.troubles.within(snapshot) {
+            let facts =
+                Facts { failures_per_s: *failures_per_s, ..Facts::of_failure(last, *cause, path, snapshot) };
+            let row = facts.row.as_ref().map(Path::of);
+            if say(row.unwrap_or(*path), Some(*cause), Some(last.process.tgid), &facts) {
+                explained.extend(row);
+            }
+        }
+        for row in snapshot.rows.iter().take(MAX_ROWS) {
             let path = Path::of(row);
-            let was = self.warned.remove(&path);
-            let share = forecast.used * 1000 / forecast.usable.max(1);
-            let is_soon =
-                forecast.full_in.is_some_and(|time| time < SOON) && share >= HALF_PERMILLE.min(threshold);
-            let is_near = share >= threshold || is_soon;
-            let is_far = share + RECOVERY_PERMILLE < threshold && !is_soon;
-            if is_near || (was && !is_far) {
-                still.insert(path);
-            }
-            if is_near && !was || was && is_far {
-                pressures.push(Pressure { at: snapshot.at, path, is_over: was, forecast: *forecast });
+            if !explained.contains(&path) {
+                say(path, None, None, &Facts::of_row(row, snapshot));
             }
         }
-        // Of those that are in no row any more every port is free; of namespaces that were not looked at nothing is known.
-        for path in std::mem::take(&mut self.warned) {
-            match snapshot.namespaces.iter().find(|namespace| namespace.id == path.netns) {
-                None => {
-                    still.insert(path);
-                }
-                Some(namespace) => {
-                    let usable =
-                        u32::from(namespace.range.high - namespace.range.low) + 1 - namespace.reserved;
-                    pressures.push(Pressure {
-                        at: snapshot.at,
-                        path,
-                        is_over: true,
-                        forecast: Forecast::free(usable),
-                    });
-                }
-            }
+        silent.iter().for_each(|key| _ = self.told.remove(key));
+        verdicts.iter_mut().for_each(|verdict| verdict.is_news = self.is_news(verdict));
+        verdicts
+    }
+
+    /// Whether other rules speak than the last time.
+    fn is_news(&mut self, verdict: &Verdict) -> bool {
+        let rules: BTreeSet<_> = verdict.diagnoses.iter().map(|diagnosis| diagnosis.rule).collect();
+        if self.told.len() >= Troubles::MAX + MAX_ROWS {
+            // What is said again was last said long ago.
+            self.told.clear();
         }
-        self.warned = still;
-        self.has_warned |= pressures.iter().any(|pressure| !pressure.is_over);
-        pressures
+        let before = self.told.insert((verdict.path, verdict.cause), rules.clone());
+        before != Some(rules)
     }
 }
 
-/// That of the row in which a call found no port.
-fn path(failure: &Failure) -> Path {
-    let fault = &failure.fault;
-    let is_udp = fault.protocol == Protocol::Udp;
-    let some = |ip: IpAddr| Some(ip).filter(|ip| !ip.is_unspecified());
-    let (source, destination) = match (fault.destination(), cause(fault)) {
-        (_, Cause::UdpRangeExhausted) => (None, None),
-        (Some(destination), _) => (some(failure.source.ip()), Some(destination)),
-        (None, Cause::BindRangeExhausted) if is_udp => (None, None),
-        (None, _) => (Some(fault.address.ip()), None),
-    };
-    Path { netns: failure.netns, is_udp, source, destination, device: 0 }
-}
+/// By where and why, in order.
+pub(super) type ByKind<T> = BTreeMap<(Path, Cause), T>;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::event::{NetnsId, Occupancy, Protocol};
+use crate::event::{NetnsId, Occupancy, Protocol, Snapshot};
 
 /// The place of a row: the ports of one are not those of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -30,5 +30,29 @@ impl Path {
             destination: row.destination,
             device: row.device,
         }
+    }
+
+    /// Its row; of several, as where sockets are bound to interfaces or the source is not known, the fullest.
+    #[must_use]
+    pub(super) fn row<'a>(&self, snapshot: &'a Snapshot) -> Option<&'a Occupancy> {
+        let matches = |row: &&Occupancy| {
+            let of = Self::of(row);
+            let source = self.source.or(of.source.filter(|_| self.destination.is_some()));
+            (of.netns, of.is_udp, of.destination, of.source)
+                == (self.netns, self.is_udp, self.destination, source)
+        };
+        snapshot.rows.iter().find(matches)
+    }
+
+    /// Whether a snapshot would have its row if there was one, but for rows that were left out.
+    #[must_use]
+    pub(super) fn is_within(&self, snapshot: &Snapshot) -> bool {
+        let scope = &snapshot.scope;
+        let is_covered = match (self.source, self.destination) {
+            (_, Some(destination)) => scope.towards.is_none_or(|towards| towards.covers(destination)),
+            (Some(address), None) => scope.bind == Some(address),
+            (None, None) => true,
+        };
+        is_covered && snapshot.namespaces.iter().any(|namespace| namespace.id == self.netns)
     }
 }

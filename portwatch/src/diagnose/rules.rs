@@ -17,6 +17,7 @@ mod small_range;
 mod time_wait;
 mod udp_sockets;
 mod unanswered;
+mod unseen_holders;
 
 use super::advice::Advice;
 use super::facts::Facts;
@@ -53,7 +54,7 @@ pub struct Evidence {
 }
 
 /// All of them; among those that explain the same share the first comes first.
-pub const RULES: [Rule; 15] = [
+pub const RULES: [Rule; 16] = [
     no_ipv6_source::RULE,
     fixed_port::RULE,
     bind_before_connect::RULE,
@@ -69,6 +70,7 @@ pub const RULES: [Rule; 15] = [
     listeners_in_range::RULE,
     narrow_namespace::RULE,
     small_range::RULE,
+    unseen_holders::RULE,
 ];
 
 /// What explains all of it.

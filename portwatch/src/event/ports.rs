@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{BootNs, NetnsId, PortRange, Process, Protocol};
+use super::{BootNs, Destination, NetnsId, PortRange, Process, Protocol};
 
 /// Where a socket stands (include/net/tcp_states.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,6 +107,8 @@ pub struct Namespace {
     pub listeners: Vec<u16>,
     /// Settings that decide what helps.
     pub settings: Settings,
+    /// Whether portwatch runs in it.
+    pub is_own: bool,
     /// Whether this is the host's own. None where that could not be seen.
     pub is_hosts: Option<bool>,
 }
@@ -126,6 +128,17 @@ pub struct Settings {
     pub ipv6_disabled: Option<bool>,
 }
 
+/// What a snapshot has rows of; of anything else nothing follows from there being none.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Scope {
+    /// Connections to there only; all if none.
+    pub towards: Option<Destination>,
+    /// The address of a bind() that there is a row for.
+    pub bind: Option<IpAddr>,
+    /// Rows that are not here, each less full than those that are.
+    pub rows_left_out: u32,
+}
+
 /// Who holds the local ports at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
@@ -133,6 +146,8 @@ pub struct Snapshot {
     pub at: BootNs,
     /// Wall-clock time minus boot-clock time, nanoseconds.
     pub boot_offset_ns: i64,
+    /// What was looked for there.
+    pub scope: Scope,
     /// Where was looked.
     pub namespaces: Vec<Namespace>,
     /// `ip_local_port_range` of the host's own namespace, where that could be read.

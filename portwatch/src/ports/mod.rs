@@ -17,7 +17,7 @@ pub use bound::shows_bound_sockets;
 pub use census::{Census, census};
 pub use dump::{DumpError, Socket};
 pub use host::{Host, host};
-pub use netns::{Netns, NetnsError};
+pub use netns::{Netns, NetnsError, own_id};
 pub use occupancy::Held;
 pub use owners::{Owner, Owners};
 pub use settings::{Settings, SettingsError};

@@ -104,6 +104,12 @@ pub(super) struct Place {
     paths: Vec<PathBuf>,
 }
 
+/// Which one this thread is in; none where /proc does not tell.
+#[must_use]
+pub fn own_id() -> Option<NetnsId> {
+    id(Path::new(OWN)).ok()
+}
+
 /// Finds the namespaces that are wanted.
 pub(super) fn places(wanted: &Netns) -> Result<Places, NetnsError> {
     let one = |place| Places { places: vec![place], many: false, limits: Vec::new() };

@@ -124,6 +124,7 @@ impl Table {
             reserved_ports: self.settings.reserved.ranges(),
             listeners: (0..=u16::MAX).filter(|port| self.listeners.contains(*port)).collect(),
             settings: self.settings.others,
+            is_own: false,
             is_hosts: None,
         }
     }

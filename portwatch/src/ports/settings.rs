@@ -4,6 +4,7 @@
 //! `inet_get_local_port_range`). Out: the range, the ports that are reserved in it, and what decides which advice helps.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -33,7 +34,7 @@ pub enum SettingsError {
         /// Which.
         path: PathBuf,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
     /// The kernel wrote what this version does not know.
     #[error("read {}: not what the kernel writes there: '{text}'", .path.display())]
@@ -145,7 +146,12 @@ fn number<T: FromStr>(folder: &Path, name: &str) -> Option<T> {
 
 /// Whether IPv6 is off on all interfaces; none where it is on some.
 fn ipv6_disabled(conf: &Path) -> Option<bool> {
-    let Ok(entries) = fs::read_dir(conf) else { return Some(true) };
+    let entries = match fs::read_dir(conf) {
+        Ok(entries) => entries,
+        // A kernel without IPv6, or booted so.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(true),
+        Err(_) => return None,
+    };
     let interfaces =
         entries.flatten().filter(|entry| !["all", "default"].map(Into::into).contains(&entry.file_name()));
     let off = |path: PathBuf| number::<u32>(&path, "disable_ipv6").map(|value| value != 0);

@@ -19,8 +19,9 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, cause};
 use crate::event::{
-    Call, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom, PortRange, Process,
-    Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Suppressed, Text,
+    Call, Destination, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom,
+    PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Suppressed,
+    Text,
 };
 use crate::term::shows;
 
@@ -30,13 +31,14 @@ const SCHEMA: u32 = 1;
 /// Writes JSON Lines.
 pub struct Json<W: Write> {
     output: W,
-    clock: Clock,
+    /// That of the start; of a stream without one that of the first snapshot.
+    clock: Option<Clock>,
 }
 
 impl<W: Write> Json<W> {
     /// Writes to `output`.
     pub fn new(output: W) -> Self {
-        Self { output, clock: Clock::default() }
+        Self { output, clock: None }
     }
 
     fn line(&mut self, line: &Value) -> io::Result<()> {
@@ -47,27 +49,31 @@ impl<W: Write> Json<W> {
 
 impl<W: Write> Sink for Json<W> {
     fn item(&mut self, item: &Item) -> io::Result<()> {
-        if let Item::Start(start) = item {
-            self.clock = Clock { boot_offset_ns: start.boot_offset_ns };
+        match item {
+            Item::Start(start) => self.clock = Some(Clock { boot_offset_ns: start.boot_offset_ns }),
+            Item::Ports(snapshot) => {
+                self.clock.get_or_insert(Clock { boot_offset_ns: snapshot.boot_offset_ns });
+            }
+            _ => {}
         }
+        let clock = self.clock.unwrap_or_default();
         let line = match item {
             Item::Ports(snapshot) => {
-                self.clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
                 return ports::lines(snapshot).try_for_each(|line| self.line(&line));
             }
-            Item::Start(start) => start_line(start, self.clock),
-            Item::Failure(failure) => failure_line(failure, self.clock),
-            Item::Lost(lost) => lost_line(*lost, self.clock),
-            Item::Suppressed(suppressed) => suppressed_line(*suppressed, self.clock),
+            Item::Start(start) => start_line(start, clock),
+            Item::Failure(failure) => failure_line(failure, clock),
+            Item::Lost(lost) => lost_line(*lost, clock),
+            Item::Suppressed(suppressed) => suppressed_line(*suppressed, clock),
             Item::Searches(searches) => searches_line(searches),
-            Item::Summary(summary) => summary_line(summary, self.clock),
+            Item::Summary(summary) => summary_line(summary, clock),
             Item::End(end) => end_line(end),
         };
         self.line(&line)
     }
 
     fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()> {
-        let clock = self.clock;
+        let clock = self.clock.unwrap_or_default();
         opinions
             .iter()
             .filter_map(|opinion| opinion::line(opinion, clock))
@@ -115,6 +121,10 @@ fn start_line(start: &Start, clock: Clock) -> Value {
     Value::Object(line)
 }
 
+fn there(Destination { network, port }: Destination) -> Value {
+    json!({ "network": network.map(|network| network.to_string()), "port": port })
+}
+
 fn filters(filter: &Filter) -> Value {
     let mut filters = Map::new();
     if let Some(tgid) = filter.tgid {
@@ -124,8 +134,7 @@ fn filters(filter: &Filter) -> Value {
         put_text(&mut filters, "comm", comm);
     }
     if let Some(destination) = filter.destination {
-        let network = destination.network.map(|network| network.to_string());
-        filters.insert("destination".to_owned(), json!({ "network": network, "port": destination.port }));
+        filters.insert("destination".to_owned(), there(destination));
     }
     let errnos = match &filter.errnos {
         Errnos::Shortage => json!("shortage"),

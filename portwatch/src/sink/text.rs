@@ -28,6 +28,8 @@ pub use ports::Fit;
 const HEADING: [&str; 10] =
     ["TIME", "PID", "COMM", "ERRNO", "SOURCE", "DESTINATION", "PORT RANGE", "CAUSE", "NETNS", "EXE"];
 
+/// Forecasts below a table; the fullest rows come first.
+const SHOWN_FORECASTS: usize = 5;
 /// Verdicts that are kept for the end.
 const KEPT_VERDICTS: usize = 64;
 
@@ -36,7 +38,7 @@ pub struct Text<W: Write> {
     output: W,
     paint: Paint,
     zone: TimeZone,
-    clock: Clock,
+    clock: Option<Clock>,
     columns: Columns<10>,
     heading_written: bool,
     summary: Option<String>,
@@ -47,6 +49,8 @@ pub struct Text<W: Write> {
     snapshot: Option<Snapshot>,
     /// The last of each kind, in the order in which they came up.
     verdicts: Vec<Verdict>,
+    /// Limits of snapshots that were told.
+    limits: Vec<String>,
 }
 
 impl<W: Write> Text<W> {
@@ -59,7 +63,7 @@ impl<W: Write> Text<W> {
             output,
             paint,
             zone,
-            clock: Clock::default(),
+            clock: None,
             columns,
             heading_written: false,
             summary: None,
@@ -68,6 +72,7 @@ impl<W: Write> Text<W> {
             tables: false,
             snapshot: None,
             verdicts: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -79,17 +84,23 @@ impl<W: Write> Text<W> {
 
     /// The table, and below it what it explains.
     fn table(&mut self, snapshot: &Snapshot, opinions: &[Opinion]) -> io::Result<()> {
-        let time = self.clock.at(snapshot.at).to_zoned(self.zone.clone());
+        let time = self.clock.unwrap_or_default().at(snapshot.at).to_zoned(self.zone.clone());
         let time = time.strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
         let mut below = Vec::new();
         let mut verdicts = Vec::new();
+        let mut forecasts = 0;
         for opinion in opinions {
             match opinion {
                 Opinion::Pressure(pressure) => {
                     let time = self.time_of_day(pressure.at);
                     below.push(verdict::pressure(pressure, &time, Paint::Plain));
                 }
-                Opinion::Forecast { path, forecast, .. } => below.extend(verdict::forecast(path, forecast)),
+                Opinion::Forecast { path, forecast, .. } if forecasts < SHOWN_FORECASTS => {
+                    let line = verdict::forecast(path, forecast);
+                    forecasts += usize::from(line.is_some());
+                    below.extend(line);
+                }
+                Opinion::Forecast { .. } => {}
                 Opinion::Verdict(verdict) if self.fit.watching => {
                     below.extend(verdict.diagnoses.iter().map(verdict::sentence));
                 }
@@ -98,7 +109,11 @@ impl<W: Write> Text<W> {
         }
         write!(self.output, "{}", ports::shown(snapshot, &below, &self.fit, &time, self.paint))?;
         if !verdicts.is_empty() {
-            write!(self.output, "\n{}", verdict::in_full(&verdicts, self.paint))?;
+            write!(
+                self.output,
+                "\n{}",
+                verdict::in_full(&verdicts, |instant| self.time_of_day(instant), self.paint)
+            )?;
         }
         Ok(())
     }
@@ -115,10 +130,23 @@ impl<W: Write> Text<W> {
                 Opinion::Verdict(verdict) => {
                     if verdict.is_news {
                         let row = snapshot.rows.iter().find(|row| Path::of(row) == verdict.path);
-                        write!(self.output, "{}", verdict::in_short(verdict, row, self.paint))?;
+                        let time = self.time_of_day(verdict.at);
+                        write!(self.output, "{}", verdict::in_short(verdict, row, &time, self.paint))?;
+                        self.tell_limits(snapshot)?;
                     }
                     self.keep(verdict);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// What the snapshot could not see, once each.
+    fn tell_limits(&mut self, snapshot: &Snapshot) -> io::Result<()> {
+        for limit in &snapshot.limits {
+            if !self.limits.contains(limit) && self.limits.len() < KEPT_VERDICTS {
+                writeln!(self.output, "  note:  {limit}")?;
+                self.limits.push(limit.clone());
             }
         }
         Ok(())
@@ -139,7 +167,7 @@ impl<W: Write> Text<W> {
     }
 
     fn start(&mut self, start: &Start) {
-        self.clock = Clock { boot_offset_ns: start.boot_offset_ns };
+        self.clock = Some(Clock { boot_offset_ns: start.boot_offset_ns });
     }
 
     fn failure(&mut self, failure: &Failure) -> io::Result<()> {
@@ -159,7 +187,13 @@ impl<W: Write> Text<W> {
         self.columns.fit(&cells);
         if !self.heading_written {
             self.heading_written = true;
-            let zone = self.clock.at(failure.at).to_zoned(self.zone.clone()).strftime("%Z").to_string();
+            let zone = self
+                .clock
+                .unwrap_or_default()
+                .at(failure.at)
+                .to_zoned(self.zone.clone())
+                .strftime("%Z")
+                .to_string();
             let mut heading = HEADING.map(str::to_owned);
             heading[0] = format!("TIME ({zone})");
             let heading = self.columns.line(&heading);
@@ -194,7 +228,12 @@ impl<W: Write> Text<W> {
     }
 
     fn time_of_day(&self, instant: BootNs) -> String {
-        self.clock.at(instant).to_zoned(self.zone.clone()).strftime("%H:%M:%S%.3f").to_string()
+        self.clock
+            .unwrap_or_default()
+            .at(instant)
+            .to_zoned(self.zone.clone())
+            .strftime("%H:%M:%S%.3f")
+            .to_string()
     }
 }
 
@@ -206,7 +245,7 @@ impl<W: Write> Sink for Text<W> {
             Item::Lost(lost) => self.lost(*lost)?,
             Item::Suppressed(suppressed) => self.suppressed(*suppressed)?,
             Item::Ports(snapshot) => {
-                self.clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
+                self.clock.get_or_insert(Clock { boot_offset_ns: snapshot.boot_offset_ns });
                 // With what is to be said of it.
                 self.snapshot = Some(snapshot.clone());
             }
@@ -223,7 +262,11 @@ impl<W: Write> Sink for Text<W> {
                     write!(self.output, "{table}")?;
                 }
                 if !self.verdicts.is_empty() {
-                    write!(self.output, "\n{}", verdict::in_full(&self.verdicts, self.paint))?;
+                    // The latest first.
+                    let mut verdicts = std::mem::take(&mut self.verdicts);
+                    verdicts.sort_by_key(|verdict| std::cmp::Reverse(verdict.at));
+                    let text = verdict::in_full(&verdicts, |instant| self.time_of_day(instant), self.paint);
+                    write!(self.output, "\n{text}")?;
                 }
             }
         }

@@ -23,7 +23,7 @@ use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, Skipp
 use doubts::Doubts;
 use full_tables::FullTables;
 use ledger::Ledger;
-use surveys::Surveys;
+use surveys::{Regular, Surveys};
 
 mod doubts;
 mod full_tables;
@@ -99,6 +99,7 @@ impl Live {
     ) -> Result<Self> {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
         let shortages_only = filter.errnos == Errnos::Shortage;
+        let towards = filter.destination;
         let start = start(&tracer, filter)?;
         let began_at = start.at;
         // Before they count, so that the bound of what is missing is not too low.
@@ -121,7 +122,7 @@ impl Live {
             search_times,
             full_tables: FullTables::default(),
             doubts: Doubts::new(began_at),
-            surveys: Surveys::new(look_regularly),
+            surveys: Surveys::new(look_regularly.map(|interval| Regular::new(interval, towards))),
             has_looked: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),

@@ -9,8 +9,8 @@ use std::time::Duration;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::enrich::Enricher;
-use crate::event::{BootNs, Holder, Snapshot};
-use crate::ports::{Owner, Owners, PortsError, Query, census, host, shows_bound_sockets};
+use crate::event::{BootNs, Holder, Scope, Snapshot};
+use crate::ports::{Owner, Owners, PortsError, Query, census, host, own_id, shows_bound_sockets};
 
 const PROC: &str = "/proc";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -47,13 +47,15 @@ impl Survey {
             Owner::NotFound => Holder::NotFound,
         };
         let (mut namespaces, rows) = census.rows(|held| owners.of(held), holder);
-        let host = host();
+        let (host, own) = (host(), own_id());
         for namespace in &mut namespaces {
+            namespace.is_own = own == Some(namespace.id);
             namespace.is_hosts = host.id.map(|id| id == namespace.id);
         }
         Ok(Snapshot {
             at: BootNs(at),
             boot_offset_ns: i64::try_from(i128::from(wall) - i128::from(at)).unwrap_or(0),
+            scope: Scope { towards: query.destination, bind: query.bind, rows_left_out: 0 },
             namespaces,
             hosts_range: host.range,
             rows,

@@ -13,7 +13,7 @@ pub(in super::super) fn more_addresses(facts: &Facts) -> Option<Advice> {
     let carries = facts.carries_per_s().filter(|carries| *carries > 0 && facts.is_mostly_time_wait());
     let rate = carries.map_or_else(String::new, |carries| format!(", {} connects/s", grouped(carries)));
     let needed =
-        carries.zip(facts.connects_per_s).filter(|(carries, rate)| rate > carries).map(|(carries, rate)| {
+        carries.zip(facts.wanted_per_s()).filter(|(carries, rate)| rate > carries).map(|(carries, rate)| {
             format!("; {} connects/s need {} in all", grouped(rate), grouped(rate.div_ceil(carries)))
         });
     let how = if facts.is_loopback() == Some(true) && facts.destination.is_some_and(|to| to.is_ipv4()) {

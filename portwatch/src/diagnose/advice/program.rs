@@ -10,7 +10,7 @@ use crate::event::{Protocol, SocketState};
 /// Connection reuse: how many connects a second it must save.
 pub(in super::super) fn reuse_connections(facts: &Facts) -> Advice {
     const WHAT: &str = "keep connections open and reuse them (keep-alive, a pool with a bound)";
-    let gain = match (facts.carries_per_s(), facts.connects_per_s) {
+    let gain = match (facts.carries_per_s(), facts.wanted_per_s()) {
         (Some(carries), Some(rate)) if rate > carries => format!(
             "it must save {} of {} connects/s: {} is what the ports can carry",
             grouped(rate - carries),

@@ -6,8 +6,8 @@ use super::{
 };
 use crate::diagnose::Facts;
 use crate::diagnose::facts::example::{exhausted, healthy};
-use crate::event::Settings;
 use crate::event::{PortRange, Protocol, SocketState};
+use crate::event::{Settings, Tgid};
 
 /// The whole advice as text.
 fn text(advice: Option<Advice>) -> String {
@@ -64,12 +64,21 @@ fn a_range_is_widened_up_to_the_next_listeners() {
 
 #[test]
 fn a_namespace_of_its_own_is_entered_before_it_is_set() {
-    let facts = Facts { namespace_is_hosts: Some(false), ..full() };
-    assert!(
-        text(widen(&facts)).starts_with("helps: nsenter -t PID -n sysctl -w "),
-        "{}",
-        text(widen(&facts))
-    );
+    let there = Facts { namespace_is_hosts: Some(false), namespace_is_own: false, ..full() };
+    let cases = [
+        (
+            "somebody is known to be in it",
+            Facts { inside: Some(Tgid(7)), ..there.clone() },
+            "nsenter -t 7 -n sysctl -w ",
+        ),
+        ("nobody is", there.clone(), "nsenter -t PID -n sysctl -w "),
+        ("portwatch is", Facts { namespace_is_own: true, ..there.clone() }, "sysctl -w "),
+        ("it is the host's", Facts { namespace_is_hosts: Some(true), ..there }, "sysctl -w "),
+    ];
+    for (what, facts, expected) in cases {
+        let said = text(widen(&facts));
+        assert!(said.starts_with(&format!("helps: {expected}")), "{what}: {said}");
+    }
 }
 
 #[test]
@@ -115,7 +124,7 @@ fn taking_over_time_wait_is_advised_only_where_it_changes_something() {
 
 #[test]
 fn reuse_and_addresses_say_how_much_is_needed() {
-    let busy = Facts { connects_per_s: Some(1000), ..full() };
+    let busy = Facts { ends_per_s: Some(470), failures_per_s: Some(530), ..full() };
     assert!(text(Some(reuse_connections(&busy))).contains("it must save 530 of 1,000 connects/s: 470 is"));
     assert!(text(Some(reuse_connections(&full()))).contains("must stay below 470 connects/s"));
     assert!(text(more_addresses(&busy)).contains("1,000 connects/s need 3 in all"));

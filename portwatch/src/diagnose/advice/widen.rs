@@ -5,7 +5,7 @@
 use super::{Advice, Facts, setting};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::TIME_WAIT_S;
-use crate::diagnose::figures::{counted, grouped, span, width};
+use crate::diagnose::figures::{counted, grouped, per_minute, span, width};
 use crate::event::{PortRange, Protocol};
 
 const WHAT: &str = "widen net.ipv4.ip_local_port_range";
@@ -20,7 +20,7 @@ const TOO_WIDE: PortRange = PortRange { low: 1024, high: 65535 };
 
 /// The widest range around this one that takes no listener's port.
 pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
-    let range = facts.range?;
+    let range = facts.range.filter(|_| facts.narrowed().is_none())?;
     let listeners = facts.unreserved_listeners()?;
     let wide = between_listeners(range, &listeners);
     let (now, then) = (offered(facts, range)?, offered(facts, wide)?);
@@ -48,7 +48,7 @@ pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
         _ => "each source and destination",
     };
     let rate = if facts.is_mostly_time_wait() {
-        format!(": {} more connects/s, as each waits {TIME_WAIT_S} s", grouped(more / TIME_WAIT_S))
+        format!(": {} more connects/s, as each waits {TIME_WAIT_S} s", per_minute(more))
     } else {
         String::new()
     };
@@ -57,8 +57,8 @@ pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
         format!("; not {}, which would take what is listened on now: {ports}", span(TOO_WIDE))
     });
     let cost = format!(
-        "services that do not listen right now are not known here: put their ports into \
-         net.ipv4.ip_local_reserved_ports first{collides}"
+        "services that do not listen right now are not known here, nor are ports that are only forwarded (NodePorts of \
+         Kubernetes are 30000-32767): put them into net.ipv4.ip_local_reserved_ports first{collides}"
     );
     let how = setting(facts, &format!("net.ipv4.ip_local_port_range=\"{} {}\"", wide.low, wide.high));
     Some(Advice::helps(WHAT, how, gain, Some(cost)))

@@ -10,7 +10,7 @@ use crate::event::{
     SocketState, Text, Tgid, TimeWait,
 };
 #[cfg(test)]
-use crate::event::{Call, Errno, Failure, Fault, Namespace, Snapshot, Stage};
+use crate::event::{Call, Errno, Failure, Fault, Namespace, Scope, Snapshot, Stage};
 
 /// The namespace of both.
 const NETNS: NetnsId = NetnsId(4_026_531_840);
@@ -31,7 +31,9 @@ pub(in super::super) fn healthy() -> Facts {
         bound_by_others: Some(0),
         listeners: Some(vec![22, 5432, 9100]),
         row: Some(row(&[(SocketState::Established, 40), (SocketState::TimeWait, 900)])),
-        connects_per_s: Some(15),
+        ends_per_s: Some(15),
+        namespace_is_own: true,
+        bound_visible: Some(true),
         settings: Settings {
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay_ms: None,
@@ -46,7 +48,7 @@ pub(in super::super) fn healthy() -> Facts {
 
 /// As above, but a connect() found no port, with these sockets there.
 pub(in super::super) fn exhausted(by_state: &[(SocketState, u32)]) -> Facts {
-    Facts { cause: Some(Cause::RangeExhausted), row: Some(row(by_state)), connects_per_s: None, ..healthy() }
+    Facts { cause: Some(Cause::RangeExhausted), row: Some(row(by_state)), ends_per_s: None, ..healthy() }
 }
 
 /// The same with a range of its own.
@@ -89,11 +91,13 @@ pub(in super::super) fn snapshot(at: BootNs, rows: Vec<Occupancy>) -> Snapshot {
         reserved_ports: Vec::new(),
         listeners: vec![22, 5432, 9100],
         settings: healthy().settings,
+        is_own: true,
         is_hosts: Some(true),
     };
     Snapshot {
         at,
         boot_offset_ns: 0,
+        scope: Scope::default(),
         namespaces: vec![namespace],
         hosts_range: Some(DEFAULT_RANGE),
         rows,

@@ -5,8 +5,10 @@
 use std::net::SocketAddr;
 
 use super::Facts;
-use crate::diagnose::{Cause, cause};
-use crate::event::{Call, Failure, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot};
+use crate::diagnose::{Cause, Path};
+use crate::event::{
+    Call, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid,
+};
 
 /// Seconds that [`crate::event::TimeWait::last_10_s`] counts.
 const COUNTED_S: u32 = 10;
@@ -27,27 +29,42 @@ impl Facts {
         )
     }
 
-    /// Of a failed call, at the time of the snapshot.
+    /// Of a failed call, at the time of the snapshot. It wanted a port of `path`.
     #[must_use]
-    pub(in crate::diagnose) fn of_failure(failure: &Failure, snapshot: &Snapshot) -> Self {
+    pub(in crate::diagnose) fn of_failure(
+        failure: &Failure,
+        cause: Cause,
+        path: &Path,
+        snapshot: &Snapshot,
+    ) -> Self {
         let fault = &failure.fault;
         let known = |address: SocketAddr| !address.ip().is_unspecified() || address.port() != 0;
-        let wanted = if fault.call == Call::Bind { fault.address } else { failure.source };
+        let source = if fault.call == Call::Bind {
+            Some(fault.address)
+        } else {
+            Some(failure.source).filter(|source| known(*source))
+        };
         let facts = Self {
-            cause: Some(cause(fault)),
-            source: Some(wanted).filter(|source| known(*source) || fault.call == Call::Bind),
+            cause: Some(cause),
+            source,
             destination: fault.destination().filter(|destination| known(*destination)),
             range: Some(failure.port_range),
             own_range: failure.own_range,
+            inside: Some(failure.process.tgid).filter(|tgid| *tgid != Tgid(0)),
             ..Self::new(fault.protocol)
         };
-        let row = row_of(failure, snapshot);
-        facts.found(snapshot, snapshot.namespaces.iter().find(|namespace| namespace.id == failure.netns), row)
+        let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == failure.netns);
+        facts.found(snapshot, namespace, path.row(snapshot))
     }
 
     fn found(self, snapshot: &Snapshot, namespace: Option<&Namespace>, row: Option<&Occupancy>) -> Self {
         let range = namespace.map(|namespace| namespace.range);
         let ended = row.and_then(|row| row.time_wait).map(|time_wait| time_wait.last_10_s / COUNTED_S);
+        let open = row.map_or(&[][..], |row| &row.holders);
+        let holder = open.iter().find_map(|holding| match &holding.holder {
+            Holder::Process(process) => Some(process.tgid),
+            _ => None,
+        });
         Self {
             // The one at the time of the failure counts, if it has been changed since.
             range: self.range.or(range),
@@ -56,32 +73,16 @@ impl Facts {
             binders: namespace.map_or_else(Vec::new, |namespace| binders(snapshot, namespace)),
             listeners: namespace.map(|namespace| namespace.listeners.clone()),
             row: row.cloned(),
-            connects_per_s: ended.filter(|rate| *rate > 0),
+            ends_per_s: ended.filter(|rate| *rate > 0),
+            // Who has ports lives longer than who got none.
+            inside: holder.or(self.inside),
+            namespace_is_own: namespace.is_some_and(|namespace| namespace.is_own),
+            bound_visible: snapshot.bound_visible,
             settings: namespace.map_or_else(Settings::default, |namespace| namespace.settings),
             namespace_is_hosts: namespace.and_then(|namespace| namespace.is_hosts),
             hosts_range: snapshot.hosts_range,
             ..self
         }
-    }
-}
-
-/// The row in which a call found no port.
-fn row_of<'a>(failure: &Failure, snapshot: &'a Snapshot) -> Option<&'a Occupancy> {
-    let udp = failure.fault.protocol == Protocol::Udp;
-    let mut rows = snapshot
-        .rows
-        .iter()
-        .filter(|row| row.netns == failure.netns && (row.protocol == Protocol::Udp) == udp);
-    let (source, destination) = (failure.source.ip(), failure.fault.address);
-    match cause(&failure.fault) {
-        Cause::RangeExhausted | Cause::TupleInUse => rows.find(|row| {
-            row.destination == Some(destination) && (source.is_unspecified() || row.source == Some(source))
-        }),
-        Cause::BindRangeExhausted if !udp => {
-            rows.find(|row| row.destination.is_none() && row.source == Some(destination.ip()))
-        }
-        Cause::BindRangeExhausted | Cause::UdpRangeExhausted => rows.find(|row| row.destination.is_none()),
-        _ => None,
     }
 }
 

@@ -1,9 +1,12 @@
 //! Streams made up, and what is said of them.
 
-use super::{MAX_TROUBLES, Observer, Opinion, Pressure, Verdict};
+use super::{Observer, Opinion, Pressure, Verdict};
 use crate::diagnose::Cause;
 use crate::diagnose::facts::example::{failure, row, snapshot};
-use crate::event::{BootNs, Call, Errno, Failure, Item, Occupancy, SocketState, Stage};
+use crate::diagnose::trouble::Troubles;
+use crate::event::{
+    BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Scope, SocketState, Stage, TimeWait,
+};
 
 const OPEN: SocketState = SocketState::Established;
 
@@ -66,7 +69,9 @@ fn a_bind_is_explained_by_the_row_of_its_address() {
     let mut observer = Observer::default();
     observer.see(&Item::Failure(Failure { fault, ..failure() }));
     let bind = Occupancy { destination: None, ..row(&[(OPEN, 28_232)]) };
-    let all = verdicts(look(&mut observer, 1, vec![bind]));
+    let mut snapshot = snapshot(BootNs(2_000_000_000), vec![bind]);
+    snapshot.scope.bind = Some([10, 0, 0, 1].into());
+    let all = verdicts(observer.see(&Item::Ports(snapshot)));
     assert_eq!(all.len(), 1, "{all:?}");
     assert_eq!(all[0].diagnoses[0].rule, "bind-before-connect");
     assert!(all[0].diagnoses[0].evidence.sentence.contains("java (pid 812) has 28,232"), "{all:?}");
@@ -83,7 +88,7 @@ fn a_row_that_is_nearly_full_is_explained_before_anything_fails() {
 #[test]
 fn a_warning_is_given_once_and_taken_back_when_it_is_clearly_over() {
     // 80 % of 28,232 are 22,586, 70 % are 19,762. Slowly, as a rise by much warns before.
-    let slowly = [22_400, 22_500, 22_600, 22_500, 22_600, 20_000, 22_700, 19_000, 18_900];
+    let slowly = [22_560, 22_570, 22_600, 22_570, 22_600, 20_000, 22_700, 19_000, 18_900];
     assert_eq!(warned(800, &slowly), [(2, false), (7, true)]);
     assert_eq!(warned(800, &[28_232, 0]), [(0, false), (1, true)]);
     assert_eq!(warned(990, &[27_000, 27_010]), []);
@@ -96,6 +101,106 @@ fn who_will_be_full_within_a_minute_is_warned_before_the_threshold() {
     let told = warned(800, &rising);
     let (second, _) = told[0];
     assert!(rising[second] >= 14_116 && rising[second] < 16_000, "{told:?}");
+}
+
+/// A look at connections to this port only.
+fn limited(port: u16, second: u64, rows: Vec<Occupancy>) -> Item {
+    let towards = Destination { network: None, port: Some(port) };
+    let mut snapshot = snapshot(BootNs(second * 1_000_000_000), rows);
+    snapshot.scope = Scope { towards: Some(towards), ..Scope::default() };
+    Item::Ports(snapshot)
+}
+
+#[test]
+fn a_snapshot_of_something_else_says_nothing_of_a_row() {
+    let mut observer = Observer::new(Some(800));
+    observer.see(&Item::Failure(failure()));
+    let full = || vec![row(&[(OPEN, 28_232)])];
+    let warned =
+        |opinions: &[Opinion]| opinions.iter().filter(|it| matches!(it, Opinion::Pressure(_))).count();
+    let first = look(&mut observer, 10, full());
+    assert_eq!((warned(&first), verdicts(first).len()), (1, 1));
+    // To another port: neither a recovery nor another verdict, and growth is not begun anew.
+    let other = observer.see(&limited(80, 11, Vec::new()));
+    assert_eq!(other, []);
+    let again = look(&mut observer, 12, full());
+    let growth = again.iter().find_map(|opinion| match opinion {
+        Opinion::Forecast { forecast, .. } => forecast.growth_per_s,
+        _ => None,
+    });
+    assert_eq!((warned(&again), growth), (0, Some(0.0)));
+    assert!(!verdicts(again)[0].is_news);
+    // To this one: it is free.
+    assert_eq!(warned(&observer.see(&limited(443, 13, Vec::new()))), 1);
+}
+
+#[test]
+fn rows_that_were_left_out_are_not_taken_for_free_ones() {
+    let mut observer = Observer::new(Some(800));
+    look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
+    let mut shortened = snapshot(BootNs(2_000_000_000), Vec::new());
+    shortened.scope.rows_left_out = 7;
+    assert_eq!(observer.see(&Item::Ports(shortened)), []);
+}
+
+#[test]
+fn failures_that_no_snapshot_explains_leave_room_for_those_that_one_does() {
+    let mut observer = Observer::default();
+    for port in 1..2000 {
+        let mut refused = failure();
+        (refused.fault.stage, refused.fault.errno) = (Stage::Network, Errno(111));
+        refused.fault.address.set_port(port);
+        observer.see(&Item::Failure(refused));
+    }
+    observer.see(&Item::Failure(failure()));
+    let all = verdicts(look(&mut observer, 2, vec![row(&[(OPEN, 28_232)])]));
+    assert_eq!(all[0].cause, Some(Cause::RangeExhausted));
+}
+
+#[test]
+fn ports_that_come_back_before_one_looks_are_told_as_that() {
+    let mut observer = Observer::default();
+    observer.see(&Item::Failure(failure()));
+    let all = verdicts(look(&mut observer, 2, vec![row(&[(OPEN, 12)])]));
+    assert_eq!(all[0].diagnoses[0].rule, "unseen-holders");
+}
+
+#[test]
+fn calls_that_fail_count_as_wanted() {
+    let mut observer = Observer::default();
+    for tenth in 0..50 {
+        observer
+            .see(&Item::Failure(Failure { at: BootNs(1_000_000_000 + tenth * 100_000_000), ..failure() }));
+    }
+    let all = verdicts(look(&mut observer, 6, vec![row(&[(SocketState::TimeWait, 28_232)])]));
+    let sentence = &all[0].diagnoses[0].evidence.sentence;
+    assert!(sentence.contains("470 connections end in a second, and 10 fail"), "{sentence}");
+}
+
+/// Ten minutes of a client that opens and closes connections: warnings and recoveries.
+fn ten_minutes(ends_per_s: u32) -> usize {
+    let mut observer = Observer::new(Some(800));
+    let mut told = 0;
+    for second in (2..600).step_by(2) {
+        let waiting = ends_per_s * u32::try_from(second).unwrap().min(60);
+        // How many are open at a time is chance.
+        let open = u32::try_from(second * 7919 % 11).unwrap();
+        let mut row = row(&[(SocketState::TimeWait, waiting), (OPEN, open)]);
+        row.time_wait = Some(TimeWait { last_10_s: ends_per_s * 10, over_in_s: 60 });
+        let opinions = look(&mut observer, second, vec![row]);
+        told += opinions.iter().filter(|opinion| matches!(opinion, Opinion::Pressure(_))).count();
+    }
+    told
+}
+
+#[test]
+fn a_load_that_levels_off_below_the_threshold_is_no_reason_to_warn() {
+    // 470 are the capacity.
+    for ends_per_s in [235, 260, 300, 360] {
+        assert_eq!(ten_minutes(ends_per_s), 0, "{ends_per_s}/s");
+    }
+    assert_eq!(ten_minutes(400), 1);
+    assert_eq!(ten_minutes(600), 1);
 }
 
 #[test]
@@ -123,5 +228,6 @@ fn however_many_kinds_of_failures_there_are_memory_is_bounded() {
         failure.fault.address.set_port(port);
         observer.see(&Item::Failure(failure));
     }
-    assert_eq!(observer.troubles.len(), MAX_TROUBLES);
+    let snapshot = snapshot(BootNs(1_000_000_000), Vec::new());
+    assert_eq!(observer.troubles.within(&snapshot).count(), Troubles::MAX);
 }

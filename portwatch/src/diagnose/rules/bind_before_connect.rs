@@ -29,7 +29,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
     if facts.cause != Some(Cause::BindRangeExhausted) || facts.protocol == Protocol::Udp {
         return None;
     }
-    let range = facts.range?;
+    let range = facts.narrowed().or(facts.range)?;
     let address = facts.source.map_or_else(|| "its address".to_owned(), |source| source.ip().to_string());
     Some(Evidence {
         weight_permille: ALL_PERMILLE,

@@ -10,7 +10,7 @@ use crate::event::PortRange;
 pub(super) const RULE: Rule = Rule {
     name: "narrow-socket",
     finds: "the program narrowed its socket's range with IP_LOCAL_PORT_RANGE",
-    needs: "the cause range_exhausted, the range, the socket's own range",
+    needs: "a call that found no port, the range, the socket's own range",
     check,
     advice: |_| Vec::new(),
     example: || Facts {
@@ -24,7 +24,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let (range, left) = (facts.range?, facts.narrowed()?);
     facts.cause?;
     let without = width(range) - width(left);
-    let weight_permille = weight(without, width(range)).filter(|_| facts.is_short())?;
+    let weight_permille = weight(without, width(range)).filter(|_| facts.lacks_ports())?;
     Some(Evidence {
         weight_permille,
         sentence: format!(

@@ -8,7 +8,7 @@ use crate::diagnose::advice::{
     whole_range_on_socket, widen,
 };
 use crate::diagnose::facts::{Facts, TIME_WAIT_S, example};
-use crate::diagnose::figures::{counted, grouped};
+use crate::diagnose::figures::{counted, grouped, per_minute};
 use crate::event::SocketState;
 
 pub(super) const RULE: Rule = Rule {
@@ -27,7 +27,8 @@ pub(super) const RULE: Rule = Rule {
         checked.into_iter().flatten().chain(about_time_wait()).chain(everything_is_local(facts)).collect()
     },
     example: || Facts {
-        connects_per_s: Some(480),
+        ends_per_s: Some(465),
+        failures_per_s: Some(120),
         ..example::exhausted(&[(SocketState::TimeWait, 28_100), (SocketState::Established, 132)])
     },
 };
@@ -43,8 +44,8 @@ fn check(facts: &Facts) -> Option<Evidence> {
     }
     let most = match reused {
         Some(false) => format!(
-            "; {} is the most {} can carry, as each waits {TIME_WAIT_S} s",
-            counted(row.usable / TIME_WAIT_S, "connect") + "/s",
+            "; {} connects/s are the most {} can carry, as each waits {TIME_WAIT_S} s",
+            per_minute(row.usable),
             counted(row.usable, "port")
         ),
         Some(true) => format!(
@@ -53,9 +54,10 @@ fn check(facts: &Facts) -> Option<Evidence> {
         ),
         None => String::new(),
     };
+    let fails = facts.failures_per_s.map_or_else(String::new, |rate| format!(", and {} fail", grouped(rate)));
     let rate = facts
-        .connects_per_s
-        .map_or_else(String::new, |rate| format!("; there are {} connects/s", grouped(rate)));
+        .ends_per_s
+        .map_or_else(String::new, |rate| format!("; {} end in a second{fails}", counted(rate, "connection")));
     Some(Evidence {
         weight_permille,
         sentence: format!(

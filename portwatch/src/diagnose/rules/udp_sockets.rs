@@ -28,7 +28,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
         (Cause::UdpRangeExhausted, _) | (Cause::BindRangeExhausted, Protocol::Udp) => {}
         _ => return None,
     }
-    let range = facts.range?;
+    let range = facts.narrowed().or(facts.range)?;
     let who = facts.row.as_ref().map_or_else(String::new, |row| held_by(&row.holders));
     Some(Evidence {
         weight_permille: ALL_PERMILLE,

@@ -4,9 +4,9 @@ use std::iter::once;
 
 use serde_json::{Map, Value, json};
 
-use super::{SCHEMA, endpoint, object, process, protocol, range};
+use super::{SCHEMA, endpoint, object, process, protocol, range, there};
 use crate::clock::Clock;
-use crate::event::{Holder, Holding, Namespace, Occupancy, Settings, Snapshot, SocketState, TimeWait};
+use crate::event::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
 
 /// All lines of a snapshot.
 pub(super) fn lines(snapshot: &Snapshot) -> impl Iterator<Item = Value> {
@@ -24,12 +24,20 @@ fn head(snapshot: &Snapshot) -> Value {
     if let Some(visible) = snapshot.bound_visible {
         line.insert("bound_visible".to_owned(), json!(visible));
     }
+    let Scope { towards, bind, rows_left_out } = &snapshot.scope;
+    if let Some(towards) = towards {
+        line.insert("towards".to_owned(), there(*towards));
+    }
+    if let Some(bind) = bind {
+        line.insert("bind".to_owned(), json!(bind.to_string()));
+    }
     line.insert("namespaces".to_owned(), snapshot.namespaces.iter().map(namespace).collect());
     if let Some(hosts_range) = snapshot.hosts_range {
         line.insert("hosts_port_range".to_owned(), range(hosts_range));
     }
     line.extend(object(json!({
         "rows": snapshot.rows.len(),
+        "rows_left_out": rows_left_out,
         "sockets": snapshot.sockets,
         "repeated": snapshot.repeated,
         "limits": snapshot.limits,
@@ -55,6 +63,7 @@ fn namespace(namespace: &Namespace) -> Value {
     ];
     let known = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     value.insert("settings".to_owned(), Value::Object(known.collect()));
+    value.insert("own".to_owned(), json!(namespace.is_own));
     if let Some(is_hosts) = namespace.is_hosts {
         value.insert("hosts_own".to_owned(), json!(is_hosts));
     }

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use super::{Json, Sink as _};
 use crate::event::{
-    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Holder, Holding, Item, LossReason, Lost,
-    Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, SearchTimes, Searches,
-    Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid, TimeWait,
+    BootNs, Call, CgroupId, Destination, Details, End, Errno, Failure, Fault, Holder, Holding, Item,
+    LossReason, Lost, Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, Scope,
+    SearchTimes, Searches, Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid, TimeWait,
 };
 
 fn process(comm: &[u8], details: Details) -> Process {
@@ -211,8 +211,14 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
             reserved_ports: vec![PortRange { low: 40000, high: 40002 }],
             listeners: vec![22],
             settings: Settings { tcp_tw_reuse: Some(2), ..Settings::default() },
+            is_own: true,
             is_hosts: Some(true),
         }],
+        scope: Scope {
+            towards: Some(Destination { network: None, port: Some(443) }),
+            bind: Some([10, 0, 0, 1].into()),
+            rows_left_out: 4,
+        },
         hosts_range: Some(range),
         rows: vec![row, any],
         sockets: 5,
@@ -225,10 +231,11 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
             r#"{"type":"snapshot","schema":1,"portwatch":""#,
             env!("CARGO_PKG_VERSION"),
             r#"","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"boot_offset_ns":1,"#,
+            r#""towards":{"network":null,"port":443},"bind":"10.0.0.1","#,
             r#""namespaces":[{"netns":4,"port_range":{"low":40000,"high":40009},"reserved":3,"bound":1,"#,
             r#""reserved_ports":[{"low":40000,"high":40002}],"listeners":[22],"settings":{"tcp_tw_reuse":2},"#,
-            r#""hosts_own":true}],"hosts_port_range":{"low":40000,"high":40009},"#,
-            r#""rows":2,"sockets":5,"repeated":0,"limits":["a"]}"#,
+            r#""own":true,"hosts_own":true}],"hosts_port_range":{"low":40000,"high":40009},"#,
+            r#""rows":2,"rows_left_out":4,"sockets":5,"repeated":0,"limits":["a"]}"#,
         ),
         concat!(
             r#"{"type":"ports","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"netns":4,"protocol":"tcp","#,

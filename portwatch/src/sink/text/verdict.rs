@@ -7,43 +7,42 @@ use std::time::Duration;
 
 use super::ports::{holders, states};
 use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Standing, Verdict};
-use crate::event::Occupancy;
+use crate::event::{BootNs, Occupancy};
 use crate::term::{Paint, clean};
 
 /// Shortages that are explained in full at the end.
 const EXPLAINED: usize = 5;
 
 /// At once, in the stream: why, who has the ports, what to try first.
-pub(super) fn in_short(verdict: &Verdict, row: Option<&Occupancy>, paint: Paint) -> String {
+pub(super) fn in_short(verdict: &Verdict, row: Option<&Occupancy>, time: &str, paint: Paint) -> String {
     let mut text = String::new();
     // Writing to a String cannot fail, here and below.
+    let _ = writeln!(text, "{}", paint.strong(&heading(verdict, time)));
     for diagnosis in &verdict.diagnoses {
-        let _ = writeln!(text, "{} {}", paint.strong("why:  "), sentence(diagnosis));
+        let _ = writeln!(text, "  why:   {}", sentence(diagnosis));
     }
     if let Some(row) = row {
         let _ = writeln!(
             text,
-            "ports: {} of {} taken {}: {}; held by {}",
+            "  ports: {} of {} taken: {}; held by {}",
             row.used,
             row.usable,
-            place(&verdict.path),
             states(row),
             holders(&row.holders)
         );
     }
     let helps = |advice: &&Advice| matches!(advice.standing, Standing::Helps { .. });
     if let Some(first) = verdict.diagnoses.iter().flat_map(|diagnosis| &diagnosis.advice).find(helps) {
-        let _ = writeln!(text, "try:   {}; more at the end", clean(first.what.as_bytes()));
+        let _ = writeln!(text, "  try:   {}; more at the end", clean(first.what.as_bytes()));
     }
     text
 }
 
-/// Everything that is to be said of some shortages; of those that are left out how many.
-pub(super) fn in_full(verdicts: &[Verdict], paint: Paint) -> String {
+/// Everything that is to be said of some shortages, the first of them; of those that are left out how many.
+pub(super) fn in_full(verdicts: &[Verdict], time_of_day: impl Fn(BootNs) -> String, paint: Paint) -> String {
     let mut text = String::new();
     for verdict in verdicts.iter().take(EXPLAINED) {
-        let cause = verdict.cause.map_or("near", |cause| cause.name());
-        let _ = writeln!(text, "{}", paint.strong(&format!("{cause}, {}", place(&verdict.path))));
+        let _ = writeln!(text, "{}", paint.strong(&heading(verdict, &time_of_day(verdict.at))));
         for diagnosis in &verdict.diagnoses {
             let _ = writeln!(text, "  {}", sentence(diagnosis));
         }
@@ -61,6 +60,13 @@ pub(super) fn in_full(verdicts: &[Verdict], paint: Paint) -> String {
         let _ = writeln!(text, "… and {more} more; --json has all");
     }
     text
+}
+
+/// Why, when, where.
+fn heading(verdict: &Verdict, time: &str) -> String {
+    let cause = verdict.cause.map_or("ports are short", |cause| cause.name());
+    let who = verdict.process.map_or_else(String::new, |tgid| format!(" (last: pid {})", tgid.0));
+    format!("{time} {cause} {}{who}", place(&verdict.path))
 }
 
 type Group = (&'static str, fn(&Standing) -> bool);
@@ -153,11 +159,14 @@ fn lasting(time: Duration) -> String {
 fn place(path: &Path) -> String {
     let protocol = if path.is_udp { "of UDP " } else { "" };
     let device = if path.device == 0 { String::new() } else { format!(" (interface {})", path.device) };
+    let netns = path.netns.0;
     match (path.source, path.destination) {
-        (Some(source), Some(destination)) => format!("{protocol}from {source} to {destination}{device}"),
-        (Some(source), None) => format!("{protocol}for bind() to {source}"),
-        (None, Some(destination)) => format!("{protocol}to {destination}{device}"),
-        (None, None) => format!("{protocol}wherever a socket goes"),
+        (Some(source), Some(destination)) => {
+            format!("{protocol}from {source} to {destination}{device} in netns {netns}")
+        }
+        (Some(source), None) => format!("{protocol}for bind() to {source} in netns {netns}"),
+        (None, Some(destination)) => format!("{protocol}to {destination}{device} in netns {netns}"),
+        (None, None) => format!("{protocol}wherever a socket goes in netns {netns}"),
     }
 }
 

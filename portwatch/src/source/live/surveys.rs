@@ -5,27 +5,31 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
-use crate::event::{Call, Destination, Errno, Failure, NetnsId, Protocol, Snapshot, Stage};
+use crate::event::{Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
 use crate::ports::{Netns, PortsError, Query};
 use crate::source::survey::Survey;
 
 /// How soon one place is looked at again while ports are short there.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
-/// No more than one part in so many of the time is spent on looking.
-const SHARE: u32 = 10;
+/// After a look nothing is looked at for so many times as long as it took: where somebody failed,
+const PAUSE: u32 = 2;
+/// and where nobody did.
+const REGULAR_PAUSE: u32 = 10;
 /// Places that are remembered.
 const MAX_PLACES: usize = 1024;
 /// Places that wait to be looked at; what finds no room is asked for again by the next failure there.
 const MAX_WAITING: usize = 16;
 /// Rows that are kept of a snapshot, the fullest.
 const MAX_ROWS: usize = 100;
+/// Refusals that are told.
+const MAX_TOLD: usize = 64;
 
 /// What is looked at together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,10 +37,32 @@ struct Place {
     netns: NetnsId,
     /// Of a bind the address it wanted.
     address: Option<SocketAddr>,
+    source: IpAddr,
     call: Call,
+    stage: Stage,
+    had_port: bool,
 }
 
-type Result = std::result::Result<Snapshot, PortsError>;
+/// What came of a look.
+struct Answer {
+    survey: Survey,
+    result: Result<Snapshot, PortsError>,
+    took: Duration,
+}
+
+/// What is looked at again and again.
+pub(super) struct Regular {
+    query: Query,
+    interval: Duration,
+    due: Instant,
+}
+
+impl Regular {
+    /// The own namespace, connections to `destination` only if there is one.
+    pub(super) fn new(interval: Duration, destination: Option<Destination>) -> Self {
+        Self { query: Query { destination, ..Query::default() }, interval, due: Instant::now() }
+    }
+}
 
 /// What was looked at, what will be.
 pub(super) struct Surveys {
@@ -44,28 +70,24 @@ pub(super) struct Surveys {
     waiting: VecDeque<Query>,
     /// Idle, or running elsewhere.
     survey: Option<Survey>,
-    running: Option<oneshot::Receiver<(Survey, Result)>>,
-    began: Instant,
-    /// When the next one may begin.
+    running: Option<oneshot::Receiver<Answer>>,
+    /// When one may begin where somebody failed.
     not_before: Instant,
-    /// How often to look at the own namespace, and when next.
-    regular: Option<(Duration, Instant)>,
+    regular: Option<Regular>,
     /// Refusals that were told.
     told: Vec<String>,
 }
 
 impl Surveys {
-    /// Looks at the own namespace at these intervals, if at all, and wherever ports run short.
-    pub(super) fn new(regularly: Option<Duration>) -> Self {
-        let now = Instant::now();
+    /// Looks wherever ports run short, and at this.
+    pub(super) fn new(regular: Option<Regular>) -> Self {
         Self {
             seen: HashMap::new(),
             waiting: VecDeque::new(),
             survey: Some(Survey::new()),
             running: None,
-            began: now,
-            not_before: now,
-            regular: regularly.map(|interval| (interval, now)),
+            not_before: Instant::now(),
+            regular,
             told: Vec::new(),
         }
     }
@@ -93,19 +115,8 @@ impl Surveys {
     /// The next snapshot; waits for ever where none is wanted.
     pub(super) async fn next(&mut self) -> Snapshot {
         loop {
-            if let Some(running) = &mut self.running {
-                let result = running.await;
-                self.running = None;
-                self.not_before = Instant::now() + self.began.elapsed() * SHARE;
-                // A thread that has not answered has panicked, and took what it remembered with it.
-                let (survey, result) =
-                    result.map_or_else(|_| (Survey::new(), None), |(survey, result)| (survey, Some(result)));
-                self.survey = Some(survey);
-                match result {
-                    Some(Ok(snapshot)) => return shortened(snapshot),
-                    Some(Err(error)) => self.tell(&error),
-                    None => {}
-                }
+            if let Some(snapshot) = self.answer().await {
+                return snapshot;
             }
             match self.due() {
                 None => pending().await,
@@ -115,29 +126,49 @@ impl Surveys {
         }
     }
 
-    /// What is under way, or waits, if it comes within `limit`.
+    /// What is under way, or waits, as far as it comes within `limit`.
     pub(super) async fn last(&mut self, limit: Duration) -> Vec<Snapshot> {
         self.regular = None;
-        self.not_before = Instant::now();
-        self.begin_if_due();
         let mut snapshots = Vec::new();
         let all = async {
-            while self.running.is_some() {
-                snapshots.push(self.next().await);
+            loop {
                 self.not_before = Instant::now();
                 self.begin_if_due();
+                if self.running.is_none() {
+                    break;
+                }
+                snapshots.extend(self.answer().await);
             }
         };
-        // Detail that comes too late is not waited for; the failures themselves are counted and shown.
-        let _ = timeout(limit, all).await;
+        if timeout(limit, all).await.is_err() {
+            log::info!("the end did not wait for a look at who holds the ports");
+        }
         snapshots
+    }
+
+    /// What the running survey finds, if one is running and finds something.
+    async fn answer(&mut self) -> Option<Snapshot> {
+        let answer = self.running.as_mut()?.await;
+        self.running = None;
+        let now = Instant::now();
+        let Ok(Answer { survey, result, took }) = answer else {
+            log::warn!("a look at who holds the ports ended without an answer");
+            self.survey = Some(Survey::new());
+            return None;
+        };
+        self.survey = Some(survey);
+        self.not_before = now + took * PAUSE;
+        if let Some(regular) = &mut self.regular {
+            regular.due = regular.due.max(now + took * REGULAR_PAUSE);
+        }
+        result.map(shortened).map_err(|error| self.tell(&error)).ok()
     }
 
     /// When something is to be looked at next.
     fn due(&self) -> Option<Instant> {
-        let regular = self.regular.map(|(_, due)| due);
-        let due = if self.waiting.is_empty() { regular } else { Some(self.not_before) };
-        due.map(|due| due.max(self.not_before))
+        let waiting = (!self.waiting.is_empty()).then_some(self.not_before);
+        let regular = self.regular.as_ref().map(|regular| regular.due);
+        waiting.into_iter().chain(regular).min()
     }
 
     fn begin_if_due(&mut self) {
@@ -146,43 +177,66 @@ impl Surveys {
         if self.survey.is_none() || self.due().is_none_or(|due| due > now) {
             return;
         }
-        let query = match (self.waiting.pop_front(), &mut self.regular) {
-            (Some(query), _) => query,
-            (None, Some((interval, due))) => {
-                *due = now + *interval;
-                Query::default()
-            }
-            (None, None) => return,
-        };
+        let Some(query) = self.next_query(now) else { return };
         let Some(mut survey) = self.survey.take() else { return };
-        let (answer, running) = oneshot::channel();
-        (self.running, self.began) = (Some(running), now);
+        let (sender, running) = oneshot::channel();
+        self.running = Some(running);
         let work = move || {
+            let began = Instant::now();
             let result = survey.take(&query);
             // Nobody waits for it any more if portwatch ends.
-            let _ = answer.send((survey, result));
+            let _ = sender.send(Answer { survey, result, took: began.elapsed() });
         };
         if let Err(error) = std::thread::Builder::new().name("portwatch-survey".to_owned()).spawn(work) {
             log::warn!("start a thread to look at who holds the ports: {error}");
         }
     }
 
+    /// Failures go first, unless a regular look is late by its whole interval.
+    fn next_query(&mut self, now: Instant) -> Option<Query> {
+        if let Some(regular) = &mut self.regular {
+            let is_late = now >= regular.due + regular.interval;
+            if now >= regular.due && (is_late || self.waiting.is_empty()) {
+                regular.due = now + regular.interval;
+                return Some(regular.query.clone());
+            }
+        }
+        let query = self.waiting.pop_front()?;
+        // What waits for the same namespace is looked at together.
+        let before = self.waiting.len();
+        let is_same = |other: &Query| id(other) == id(&query);
+        let bind = query
+            .bind
+            .or_else(|| self.waiting.iter().filter(|other| is_same(other)).find_map(|other| other.bind));
+        self.waiting.retain(|other| !is_same(other) || (other.bind.is_some() && other.bind != bind));
+        let destination = query.destination.filter(|_| self.waiting.len() == before);
+        Some(Query { destination, bind, ..query })
+    }
+
     /// Once each.
     fn tell(&mut self, error: &PortsError) {
         let text = error.to_string();
-        if self.told.len() < MAX_WAITING && !self.told.contains(&text) {
+        if self.told.len() < MAX_TOLD && !self.told.contains(&text) {
             log::warn!("who holds the ports is not known: {text}");
             self.told.push(text);
         }
     }
 }
 
-/// Whether ports, or an address to have one of, were wanting.
+/// The namespace that is asked about.
+fn id(query: &Query) -> Option<NetnsId> {
+    if let Netns::Near(id, _) = query.netns { Some(id) } else { None }
+}
+
+/// Whether a look can tell more: where any port was asked for, or an address to send from.
 fn is_shortage(failure: &Failure) -> bool {
     let fault = &failure.fault;
     match fault.stage {
-        Stage::PortSearch | Stage::Bind | Stage::Autobind => true,
-        Stage::OutsidePortSearch | Stage::SocketLayer | Stage::Unknown => fault.errno == Errno::EADDRNOTAVAIL,
+        Stage::Bind => fault.errno == Errno::EADDRINUSE && fault.address.port() == 0,
+        Stage::Autobind => true,
+        Stage::PortSearch | Stage::OutsidePortSearch | Stage::SocketLayer | Stage::Unknown => {
+            fault.errno == Errno::EADDRNOTAVAIL
+        }
         Stage::Network => false,
     }
 }
@@ -191,7 +245,8 @@ fn place(failure: &Failure) -> Place {
     let fault = &failure.fault;
     // UDP's ports are the same whatever the destination.
     let address = (fault.protocol != Protocol::Udp).then_some(fault.address);
-    Place { netns: failure.netns, address, call: fault.call }
+    let Fault { call, stage, had_port, .. } = *fault;
+    Place { netns: failure.netns, address, source: failure.source.ip(), call, stage, had_port }
 }
 
 fn query(failure: &Failure, place: Place) -> Query {
@@ -212,11 +267,9 @@ fn query(failure: &Failure, place: Place) -> Query {
 
 /// The fullest rows.
 fn shortened(mut snapshot: Snapshot) -> Snapshot {
-    let all = snapshot.rows.len();
-    if all > MAX_ROWS {
-        snapshot.rows.truncate(MAX_ROWS);
-        snapshot.limits.push(format!("of {all} rows the {MAX_ROWS} fullest are kept"));
-    }
+    let left_out = snapshot.rows.len().saturating_sub(MAX_ROWS);
+    snapshot.rows.truncate(MAX_ROWS);
+    snapshot.scope.rows_left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
     snapshot
 }
 

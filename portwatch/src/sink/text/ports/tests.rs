@@ -3,7 +3,7 @@
 use super::{CLEAR, Fit, shown};
 use crate::event::{
     BootNs, CgroupId, Details, Holder, Holding, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol,
-    Settings, Snapshot, SocketState, Text, Tgid,
+    Scope, Settings, Snapshot, SocketState, Text, Tgid,
 };
 use crate::term::{Paint, Size};
 
@@ -61,8 +61,10 @@ fn snapshot() -> Snapshot {
             reserved_ports: Vec::new(),
             listeners: Vec::new(),
             settings: Settings::default(),
+            is_own: true,
             is_hosts: None,
         }],
+        scope: Scope::default(),
         hosts_range: None,
         rows: vec![full, half, bound],
         sockets: 149,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{forecast, in_full, in_short, pressure};
 use crate::diagnose::{Advice, Cause, Diagnosis, Evidence, Forecast, How, Path, Pressure, Standing, Verdict};
-use crate::event::{BootNs, NetnsId};
+use crate::event::{BootNs, NetnsId, Tgid};
 use crate::term::Paint;
 
 const PATH: Path = Path { netns: NetnsId(4), is_udp: false, source: None, destination: None, device: 0 };
@@ -32,7 +32,14 @@ fn verdict() -> Verdict {
         advice("never that", Standing::Harms { why: why() }),
     ];
     let diagnoses = vec![Diagnosis { rule: "a-rule", evidence, advice }];
-    Verdict { at: BootNs(1), path: path(), cause: Some(Cause::RangeExhausted), diagnoses, is_news: true }
+    Verdict {
+        at: BootNs(1),
+        path: path(),
+        cause: Some(Cause::RangeExhausted),
+        process: Some(Tgid(7)),
+        diagnoses,
+        is_news: true,
+    }
 }
 
 fn expected() -> Forecast {
@@ -49,21 +56,22 @@ fn expected() -> Forecast {
 
 #[test]
 fn in_short_it_says_why_and_what_to_try_and_names_cannot_reach_the_terminal() {
-    let text = in_short(&verdict(), None, Paint::Plain);
+    let text = in_short(&verdict(), None, "12:00:00.000", Paint::Plain);
     assert_eq!(
         text,
-        "why:   5 of 5 ports; cu\\u{1b}[31mrl\\n (pid 7) has 5\ntry:   do this; more at the end\n"
+        "12:00:00.000 range_exhausted from 10.0.0.1 to 10.0.0.2:443 in netns 4 (last: pid 7)\n  \
+         why:   5 of 5 ports; cu\\u{1b}[31mrl\\n (pid 7) has 5\n  try:   do this; more at the end\n"
     );
 }
 
 #[test]
 fn in_full_it_groups_advice_by_what_it_is_worth() {
-    let text = in_full(&[verdict()], Paint::Plain);
+    let text = in_full(&[verdict()], |_| "noon".to_owned(), Paint::Plain);
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
         lines,
         [
-            "range_exhausted, from 10.0.0.1 to 10.0.0.2:443",
+            "noon range_exhausted from 10.0.0.1 to 10.0.0.2:443 in netns 4 (last: pid 7)",
             "  5 of 5 ports; cu\\u{1b}[31mrl\\n (pid 7) has 5",
             "  what helps here",
             "    do this",
@@ -77,8 +85,8 @@ fn in_full_it_groups_advice_by_what_it_is_worth() {
             "",
         ]
     );
-    let many = in_full(&vec![verdict(); 7], Paint::Plain);
-    assert_eq!(many.matches("range_exhausted, ").count(), 5);
+    let many = in_full(&vec![verdict(); 7], |_| "noon".to_owned(), Paint::Plain);
+    assert_eq!(many.matches("range_exhausted ").count(), 5);
     assert!(many.ends_with("… and 2 more; --json has all\n"), "{many}");
 }
 
@@ -87,7 +95,7 @@ fn a_warning_has_its_numbers_and_what_comes_next() {
     let warning = Pressure { at: BootNs(1), path: path(), is_over: false, forecast: expected() };
     assert_eq!(
         pressure(&warning, "12:00:00.000", Paint::Plain),
-        "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 are taken (90 of 100); grows by 2.0/s; \
+        "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are taken (90 of 100); grows by 2.0/s; \
          at this rate none is left in 5 s; those in TIME_WAIT now are gone in 42 s"
     );
     let free = Forecast { used: 3, growth_per_s: None, full_in: None, time_wait_over_in: None, ..expected() };
@@ -112,10 +120,10 @@ fn only_rows_that_are_half_full_or_soon_will_be_are_worth_a_line() {
 #[test]
 fn places_without_a_source_or_a_destination_have_words() {
     for (path, words) in [
-        (PATH, "of the ports wherever a socket goes are"),
-        (Path { is_udp: true, ..PATH }, "of the ports of UDP wherever a socket goes are"),
-        (Path { destination: None, ..path() }, "of the ports for bind() to 10.0.0.1 are"),
-        (Path { device: 3, ..path() }, "to 10.0.0.2:443 (interface 3) are"),
+        (PATH, "of the ports wherever a socket goes in netns 4 are"),
+        (Path { is_udp: true, ..PATH }, "of the ports of UDP wherever a socket goes in netns 4 are"),
+        (Path { destination: None, ..path() }, "of the ports for bind() to 10.0.0.1 in netns 4 are"),
+        (Path { device: 3, ..path() }, "to 10.0.0.2:443 (interface 3) in netns 4 are"),
     ] {
         let text = pressure(
             &Pressure { at: BootNs(1), path, is_over: false, forecast: expected() },
