@@ -2,6 +2,7 @@
 //!
 //! In: where to look. Out: [`Snapshot`]s. Must not know: why one is wanted, what becomes of it.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
@@ -18,13 +19,14 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// What is remembered from one snapshot to the next.
 pub(super) struct Survey {
     enricher: Enricher,
-    bound_visible: Option<bool>,
+    /// Read when it is first needed: it takes as long as a quarter of the start.
+    bound_visible: OnceCell<Option<bool>>,
 }
 
 impl Survey {
     /// Nothing yet.
     pub(super) fn new() -> Self {
-        Self { enricher: Enricher::new(PROC), bound_visible: shows_bound_sockets(Path::new(BTF)) }
+        Self { enricher: Enricher::new(PROC), bound_visible: OnceCell::new() }
     }
 
     /// Looks now. On a busy host that takes some hundred milliseconds.
@@ -61,7 +63,7 @@ impl Survey {
             rows,
             sockets: census.sockets,
             repeated: census.repeated,
-            bound_visible: self.bound_visible,
+            bound_visible: *self.bound_visible.get_or_init(|| shows_bound_sockets(Path::new(BTF))),
             limits: [census.limits, owners.limits].concat(),
         })
     }
