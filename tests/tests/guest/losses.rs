@@ -44,7 +44,8 @@ fn an_output_that_nobody_reads_loses_detail_behind_the_queue_and_says_how_much()
     let end = lines.last().unwrap();
     assert_eq!(end["failures"], 45_000, "{end}");
     assert!(end["lost"]["queue_full"].as_u64().unwrap() > 1000, "{end}");
-    assert!(end["delivered"].as_u64().unwrap() >= 32 * 1024, "the queue holds as much: {end}");
+    // It takes up to 512 at once, or none of them.
+    assert!(end["delivered"].as_u64().unwrap() > 32 * 1024 - 512, "the queue holds as much: {end}");
 }
 
 #[test]
