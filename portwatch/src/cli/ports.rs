@@ -29,7 +29,8 @@ pub(super) fn run(args: &PortsArgs, paint: Paint) -> Result<Outcome> {
 }
 
 async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {
-    let query = Query { netns: args.netns.clone().unwrap_or_default(), destination: args.dest, bind: None };
+    let query =
+        Query { netns: args.netns.clone().unwrap_or_default(), destination: args.dest, ..Query::default() };
     let (again, done) = match args.watch {
         None => (None, None),
         Some(interval) => {

@@ -231,6 +231,13 @@ impl Tracer {
         self.hooks.iter().any(|other| other.is_attached() && other.unseen == hook.unseen)
     }
 
+    /// Whether every system call of this process may keep programs from seeing somebody else's failure: by tracepoints they
+    /// run at each, and a kernel that preempts may stop one there, which makes others on its processor skip it.
+    #[must_use]
+    pub fn is_disturbed_by_calls(&self) -> bool {
+        self.mode == Mode::Tracepoints && preempts()
+    }
+
     /// Counts and losses.
     #[must_use]
     pub fn tables(&self) -> &Tables {

@@ -36,6 +36,8 @@ pub struct Query {
     pub destination: Option<Destination>,
     /// Also one row for what a bind() to this address that asks for any port finds taken.
     pub bind: Option<IpAddr>,
+    /// Leave out whose sockets they are: to find that takes thousands of system calls.
+    pub spare_calls: bool,
 }
 
 /// Why a namespace could not be read.

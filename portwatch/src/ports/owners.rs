@@ -37,6 +37,12 @@ pub struct Owners {
 }
 
 impl Owners {
+    /// Nobody was looked for, and why.
+    #[must_use]
+    pub fn unknown(why: &str) -> Self {
+        Self { limits: vec![why.to_owned()], ..Self::default() }
+    }
+
     /// Looks for `inodes` below `proc_root`, `/proc` outside tests, until all are found.
     #[must_use]
     pub fn find(proc_root: &Path, mut inodes: HashSet<u32>) -> Self {

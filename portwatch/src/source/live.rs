@@ -105,6 +105,8 @@ impl Live {
         // Before they count, so that the bound of what is missing is not too low.
         let skipped_before = tracer.skipped_runs().unwrap_or_default();
         tracer.start().context("start the programs")?;
+        let regular = look_regularly.map(|interval| Regular::new(interval, towards));
+        let surveys = Surveys::new(regular, tracer.is_disturbed_by_calls());
         let mut ticks = interval(LOSS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -122,7 +124,7 @@ impl Live {
             search_times,
             full_tables: FullTables::default(),
             doubts: Doubts::new(began_at),
-            surveys: Surveys::new(look_regularly.map(|interval| Regular::new(interval, towards))),
+            surveys,
             has_looked: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),

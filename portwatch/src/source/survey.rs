@@ -14,6 +14,8 @@ use crate::event::{BootNs, Holder, Scope, Snapshot};
 use crate::ports::{Owner, Owners, PortsError, Query, census, host, own_id, shows_bound_sockets};
 
 const PROC: &str = "/proc";
+const SPARED: &str = "whose sockets are open was not looked for: here the programs see each system call, and are skipped for \
+                      others while one is preempted; `portwatch ports` tells";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// What is remembered from one snapshot to the next.
@@ -36,7 +38,11 @@ impl Survey {
     pub(super) fn take(&mut self, query: &Query) -> Result<Snapshot, PortsError> {
         let [at, wall] = [ClockId::CLOCK_BOOTTIME, ClockId::CLOCK_REALTIME].map(ns);
         let census = census(query)?;
-        let owners = Owners::find(Path::new(PROC), census.inodes());
+        let owners = if query.spare_calls {
+            Owners::unknown(SPARED)
+        } else {
+            Owners::find(Path::new(PROC), census.inodes())
+        };
         let mut known = HashMap::new();
         let holder = |owner| match owner {
             Owner::Process(tgid) => known

@@ -74,13 +74,14 @@ pub(super) struct Surveys {
     /// When one may begin where somebody failed.
     not_before: Instant,
     regular: Option<Regular>,
+    spare_calls: bool,
     /// Refusals that were told.
     told: Vec<String>,
 }
 
 impl Surveys {
-    /// Looks wherever ports run short, and at this.
-    pub(super) fn new(regular: Option<Regular>) -> Self {
+    /// Looks wherever ports run short, and at this; with few system calls, if these are to be spared.
+    pub(super) fn new(regular: Option<Regular>, spare_calls: bool) -> Self {
         Self {
             seen: HashMap::new(),
             waiting: VecDeque::new(),
@@ -88,6 +89,7 @@ impl Surveys {
             running: None,
             not_before: Instant::now(),
             regular,
+            spare_calls,
             told: Vec::new(),
         }
     }
@@ -178,6 +180,7 @@ impl Surveys {
             return;
         }
         let Some(query) = self.next_query(now) else { return };
+        let query = Query { spare_calls: self.spare_calls, ..query };
         let Some(mut survey) = self.survey.take() else { return };
         let (sender, running) = oneshot::channel();
         self.running = Some(running);
@@ -262,6 +265,7 @@ fn query(failure: &Failure, place: Place) -> Query {
         netns: Netns::Near(failure.netns, failure.process.tgid),
         destination: if is_bind { None } else { Some(place.address.map_or(nowhere, whole)) },
         bind: is_bind.then(|| fault.address.ip()),
+        spare_calls: false,
     }
 }
 
