@@ -1,5 +1,7 @@
-//! The maps, each with its size and why.
+//! The maps, each with its size and why. User space reads those that are `BPF_F_MMAPABLE` while programs run: a system
+//! call on a map would keep programs by `kprobe.multi` from running on its processor.
 
+use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
@@ -19,12 +21,12 @@ pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
 /// Failures counted, whatever becomes of their detail, by key. Only [`crate::counts`] uses it, which says how.
 #[map]
-pub(crate) static COUNTS: Array<CountGroup> = Array::with_max_entries(COUNTS_OVERFLOW + 1, 0);
+pub(crate) static COUNTS: Array<CountGroup> = Array::with_max_entries(COUNTS_OVERFLOW + 1, BPF_F_MMAPABLE);
 
 /// What could not be recorded, or was not meant to be, by the `COUNTER_` constants; only ever grows. One for all
 /// processors: the verifier turns a look-up in a plain array into some instructions.
 #[map]
-pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(COUNTER_PLACES, 0);
+pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(COUNTER_PLACES, BPF_F_MMAPABLE);
 
 /// When the reader was last woken, boot-clock nanoseconds.
 #[map]

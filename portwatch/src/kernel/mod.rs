@@ -8,6 +8,7 @@ mod aya_btf;
 mod btf;
 mod filter;
 mod layout;
+mod mapped;
 mod multi;
 mod plan;
 mod refusal;

@@ -1,13 +1,18 @@
 //! The kernel side's counters, exact counts by key and losses, and the switch that stops them.
 
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
     COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
     COUNTER_REPORTED_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED,
-    COUNTER_SUPPRESSED, COUNTER_UNPROVEN, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount,
+    COUNTER_SUPPRESSED, COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount,
     FailureKey, SearchKey, SearchTimes,
 };
+
+use super::mapped::Mapped;
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -27,6 +32,9 @@ struct Times(SearchTimes);
 unsafe impl Pod for TimesKey {}
 // SAFETY: as above.
 unsafe impl Pod for Times {}
+
+/// By the `COUNTER_` constants.
+type AllCounters = [u64; COUNTERS as usize];
 
 /// Why failures have no record, since attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,7 +67,9 @@ pub struct Counters {
 /// Handles of the counters; readable while programs run and after they are detached.
 pub struct Tables {
     counts: Array<MapData, Group>,
-    counters: Array<MapData, u64>,
+    counters: Mapped<AllCounters>,
+    /// Those that found no place.
+    overflow: Mapped<Group>,
     searches: HashMap<MapData, TimesKey, Times>,
     other_searches: Array<MapData, Times>,
     running: Array<MapData, u32>,
@@ -70,9 +80,11 @@ impl Tables {
         let mut map = |name: &str| -> Result<Map, MapError> {
             ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
         };
+        let (counts, counters) = (map("COUNTS")?, map("COUNTERS")?);
         Ok(Self {
-            counts: map("COUNTS")?.try_into()?,
-            counters: map("COUNTERS")?.try_into()?,
+            overflow: Mapped::new(fd(&counts)?, COUNTS_OVERFLOW)?,
+            counts: counts.try_into()?,
+            counters: Mapped::new(fd(&counters)?, 0)?,
             searches: map("SEARCHES")?.try_into()?,
             other_searches: map("OTHER_SEARCHES")?.try_into()?,
             running: map("RUNNING")?.try_into()?,
@@ -117,25 +129,31 @@ impl Tables {
         self.searches.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0))).collect()
     }
 
-    /// What became of failures without a record.
-    ///
-    /// # Errors
-    /// When the kernel refuses the look-up.
-    pub fn counters(&self) -> Result<Counters, MapError> {
-        let counter = |place| self.counters.get(&place, 0);
-        Ok(Counters {
-            ring_full: counter(COUNTER_RING_FULL)?,
-            suppressed: counter(COUNTER_SUPPRESSED)?,
-            keys_full: self.counts.get(&COUNTS_OVERFLOW, 0)?.0.iter().map(|place| place.count.count).sum(),
-            search_made_up: counter(COUNTER_SEARCH_MADE_UP)?,
-            connect_made_up: counter(COUNTER_CONNECT_MADE_UP)?,
-            unproven: counter(COUNTER_UNPROVEN)?,
-            calls_unknown: counter(COUNTER_CALLS_UNKNOWN)?,
-            callers_full: counter(COUNTER_CALLERS_FULL)?,
-            details_full: counter(COUNTER_DETAILS_FULL)?,
-            reported_full: counter(COUNTER_REPORTED_FULL)?,
-            search_unmeasured: counter(COUNTER_SEARCH_UNMEASURED)?,
-        })
+    /// What became of failures without a record. Takes no system call.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let counters = self.counters.get();
+        let counter = |place: u32| counters.get(place as usize).copied().unwrap_or(0);
+        Counters {
+            ring_full: counter(COUNTER_RING_FULL),
+            suppressed: counter(COUNTER_SUPPRESSED),
+            keys_full: self.overflow.get().0.iter().map(|place| place.count.count).sum(),
+            search_made_up: counter(COUNTER_SEARCH_MADE_UP),
+            connect_made_up: counter(COUNTER_CONNECT_MADE_UP),
+            unproven: counter(COUNTER_UNPROVEN),
+            calls_unknown: counter(COUNTER_CALLS_UNKNOWN),
+            callers_full: counter(COUNTER_CALLERS_FULL),
+            details_full: counter(COUNTER_DETAILS_FULL),
+            reported_full: counter(COUNTER_REPORTED_FULL),
+            search_unmeasured: counter(COUNTER_SEARCH_UNMEASURED),
+        }
+    }
+}
+
+fn fd(map: &Map) -> Result<BorrowedFd<'_>, MapError> {
+    match map {
+        Map::Array(data) => Ok(data.fd().as_fd()),
+        _ => Err(io::Error::other("a map that was to be mapped into memory is no array").into()),
     }
 }
 

@@ -191,15 +191,15 @@ impl Live {
     fn look_for_doubts(&mut self) {
         let began = now();
         let skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before).search);
-        let no_room = self.tracer.tables().counters().ok().map(|counters| counters.details_full);
-        let untold = skipped.zip(no_room).map(|(skipped, no_room)| skipped + no_room);
+        let no_room = self.tracer.tables().counters().details_full;
+        let untold = skipped.map(|skipped| skipped + no_room);
         self.doubts.look(began, untold, now());
     }
 
     /// Losses since the last look.
     fn look_for_losses(&mut self) -> Result<()> {
         let began = now();
-        let counters = self.tracer.tables().counters().context("read the counters of lost detail")?;
+        let counters = self.tracer.tables().counters();
         self.ledger.ring_full = counters.ring_full;
         self.ledger.suppressed = counters.suppressed;
         self.ledger.queue_full = self.queue.refused();
@@ -293,7 +293,7 @@ impl Live {
     fn summary(&mut self) -> Result<Summary> {
         let tables = self.tracer.tables();
         let counts = tables.counts().context("read the table of counts")?;
-        let mut other = tables.counters().context("read the counts without a key")?.keys_full;
+        let mut other = tables.counters().keys_full;
         self.has_looked = false;
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {

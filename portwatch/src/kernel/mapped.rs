@@ -1,0 +1,67 @@
+//! Values of array maps, read where they are.
+//!
+//! A system call on a map keeps every `kprobe.multi` program from running on that processor until it is done
+//! (`bpf_disable_instrumentation`, kernel/bpf/syscall.c, 5.10 to 7.3); on a kernel that preempts, others may run there
+//! meanwhile and are not seen. So what is read while programs run is read without one.
+//!
+//! In: an array map with `BPF_F_MMAPABLE`. Out: copies of one of its values. Must not know: what they mean.
+
+use std::ffi::c_void;
+use std::io;
+use std::marker::PhantomData;
+use std::num::NonZeroUsize;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+use aya::Pod;
+use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::unistd::{SysconfVar, sysconf};
+
+/// One value of an array map.
+pub(super) struct Mapped<T> {
+    pages: NonNull<c_void>,
+    bytes: usize,
+    value: NonNull<T>,
+    type_: PhantomData<T>,
+}
+
+// SAFETY: memory that only the kernel's programs write, and that is only read here; it stays until `drop`.
+unsafe impl<T: Pod + Send> Send for Mapped<T> {}
+
+impl<T: Pod> Mapped<T> {
+    /// The value with this index in the array map `map`, whose values are each a `T`.
+    ///
+    /// # Errors
+    /// When the kernel does not give the memory.
+    pub(super) fn new(map: impl AsFd, index: u32) -> io::Result<Self> {
+        let page =
+            sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(4096);
+        // Values lie one behind the other, each aligned to eight bytes (`array_map_alloc`, kernel/bpf/arraymap.c).
+        let at = index as usize * size_of::<T>().next_multiple_of(8);
+        let before = at % page;
+        let bytes = (before + size_of::<T>()).next_multiple_of(page);
+        let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
+        let offset = i64::try_from(at - before).map_err(io::Error::other)?;
+        // SAFETY: new pages where nothing is; the kernel checks that they are the map's.
+        let pages = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, map, offset) }?;
+        // SAFETY: within these pages.
+        let value = unsafe { pages.byte_add(before) }.cast();
+        Ok(Self { pages, bytes, value, type_: PhantomData })
+    }
+
+    /// The value now. Programs may write it meanwhile: of a value that is larger than eight bytes, each part is of some
+    /// moment of the call.
+    pub(super) fn get(&self) -> T {
+        // SAFETY: mapped as long as `self` is; any bytes are a value of `T`.
+        unsafe { self.value.as_ptr().read_volatile() }
+    }
+}
+
+impl<T> Drop for Mapped<T> {
+    fn drop(&mut self) {
+        // SAFETY: the pages of `new`; nobody has a reference into them.
+        if let Err(errno) = unsafe { munmap(self.pages, self.bytes) } {
+            log::warn!("give back the memory of a map: {errno}");
+        }
+    }
+}
