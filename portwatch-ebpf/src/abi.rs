@@ -166,6 +166,38 @@ pub struct Caller {
     pub reserved: u32,
 }
 
+/// Who connected a socket that lives, or is in TIME_WAIT.
+///
+/// A place is written while others may read it: who finds the same cookie at both ends, having read from the beginning,
+/// has read what belongs to it.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// The socket's cookie; 0 while the place is free, or being written. Written last.
+    pub cookie: u64,
+    /// When it connected, boot-clock nanoseconds.
+    pub connected_boot_ns: u64,
+    /// Start of the thread group's leader, boot-clock nanoseconds.
+    pub start_boot_ns: u64,
+    /// Version 2 control group.
+    pub cgroup_id: u64,
+    /// Name of the thread-group leader.
+    pub leader_comm: Comm,
+    /// Thread-group id in the initial pid namespace.
+    pub tgid: u32,
+    /// User id in the initial user namespace.
+    pub uid: u32,
+    /// Group id in the initial user namespace.
+    pub gid: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// The cookie again. Written before all others but zero in `cookie`.
+    pub cookie_again: u64,
+}
+
+/// How long a socket is in TIME_WAIT: `TCP_TIMEWAIT_LEN`, include/net/tcp.h (5.10 to 7.3), nanoseconds.
+pub const TIME_WAIT_NS: u64 = 60 * 1_000_000_000;
+
 /// One failed call, in detail.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -263,8 +295,20 @@ pub const COUNTER_REPORTED_FULL: u32 = 8;
 /// Index into the map of counters: a search for a port that was not measured, as its beginning was not seen, or
 /// another thread had its place.
 pub const COUNTER_SEARCH_UNMEASURED: u32 = 9;
+/// Index into the map of counters: a socket whose owner, who connected it, was remembered.
+pub const COUNTER_OWNERS: u32 = 10;
+/// Index into the map of counters: an owner who was forgotten for a newer one within [`TIME_WAIT_NS`] of the connect.
+pub const COUNTER_OWNERS_FORGOTTEN: u32 = 11;
 /// Number of counters.
-pub const COUNTERS: u32 = 10;
+pub const COUNTERS: u32 = 12;
+
+/// Owners that are remembered unless the user says otherwise: those of 2,184 connects a second for as long as
+/// [`TIME_WAIT_NS`]. 9 MiB.
+pub const OWNERS: u32 = 128 * 1024;
+/// The fewest, of which a power of two is made.
+pub const OWNERS_LEAST: u32 = 1024;
+/// The most: 72 MiB.
+pub const OWNERS_MOST: u32 = 1024 * 1024;
 
 /// Rows of searches; what goes beyond is measured together.
 pub const SEARCHES_MAX_KEYS: u32 = 4096;
@@ -408,6 +452,10 @@ pub struct Duties {
     pub detail_per_window: u32,
     /// 1 where programs may ask for a socket's cookie (5.12).
     pub cookies: u32,
+    /// 1 to look at connects that succeed: for `all_errors`, or for `owners`. So there is one comparison for both.
+    pub successes: u32,
+    /// Owners that are remembered, a power of two; 0 where nobody asks.
+    pub owners: u32,
 }
 
 /// Which failures are reported and counted; a zero field lets everything pass, but [`Filter::errnos`] nothing.
@@ -441,13 +489,16 @@ const _: () = {
     assert!(size_of::<CountPlace>() == size_of::<FailureCount>() + size_of::<FailureKey>() + 8);
     assert!(offset_of!(CountPlace, count) + offset_of!(FailureCount, count) == 0);
     assert!(size_of::<Caller>() == 3 * 8 + 2 * 16 + 6 * 4);
+    assert!(size_of::<Owner>() == 5 * 8 + 16 + 4 * 4);
+    assert!(offset_of!(Owner, cookie) == 0 && offset_of!(Owner, cookie_again) + 8 == size_of::<Owner>());
+    assert!(OWNERS.is_power_of_two() && OWNERS_LEAST.is_power_of_two() && OWNERS_MOST.is_power_of_two());
     assert!(size_of::<FailureRecord>() == 3 * 8 + 40 + 16 + 16 + 12 + 5 * 2 + 2);
     assert!(offset_of!(FailureRecord, reserved) + 2 == size_of::<FailureRecord>());
     assert!(size_of::<SearchKey>() == 2 * 16 + 4 + 2 + 2);
     assert!(size_of::<Layout>() == 40 * 4);
-    assert!(size_of::<Duties>() == 8 * 4);
+    assert!(size_of::<Duties>() == 10 * 4);
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_SEARCH_UNMEASURED + 1 == COUNTERS);
+    assert!(COUNTER_OWNERS_FORGOTTEN + 1 == COUNTERS);
 };

@@ -29,6 +29,7 @@ mod layout;
 mod maps;
 mod notes;
 mod out_of_line;
+mod owners;
 mod report;
 mod returned;
 mod search_time;

@@ -5,7 +5,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
-    COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, RING_BYTES, SEARCHES_MAX_KEYS,
+    COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, Owner, RING_BYTES, SEARCHES_MAX_KEYS,
     SearchKey, SearchTimes,
 };
 
@@ -70,6 +70,11 @@ pub(crate) static CALLERS: HashMap<u64, Caller> = HashMap::with_max_entries(16 *
 /// again as an error of the socket layer, which has none of its kind.
 #[map]
 pub(crate) static ANSWERS: LruHashMap<u64, Answer> = LruHashMap::with_max_entries(16 * 1024, 0);
+
+/// Cookie of a socket → who connected it, the latest of them. Used with `--holders` only, which says how many: until then
+/// one. Only [`crate::owners`] writes it, which says how.
+#[map]
+pub(crate) static OWNERS: Array<Owner> = Array::with_max_entries(1, 0);
 
 /// Thread → when its search for a port began. Used with `--search-time` only; places as those of [`NOTES`].
 #[map]

@@ -1,6 +1,6 @@
 //! From the kernel side's bytes to facts. Pure: no I/O, no clock, no /proc.
 //!
-//! In: records of the ring, keys and values of the table of counts. Out: [`Failure`] and [`Row`].
+//! In: records of the ring, keys and values of tables. Out: [`Failure`], [`Row`], and who connected what.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -66,6 +66,21 @@ pub fn row(key: &abi::FailureKey, value: &abi::FailureCount) -> Result<Row, Malf
         first: BootNs(value.first_boot_ns),
         last: BootNs(value.last_boot_ns.max(value.first_boot_ns)),
     })
+}
+
+/// Who connected a socket.
+#[must_use]
+pub fn owner(owner: &abi::Owner) -> Process {
+    Process {
+        tgid: Tgid(owner.tgid),
+        start: BootNs(owner.start_boot_ns),
+        tid: None,
+        comm: comm(owner.leader_comm),
+        uid: owner.uid,
+        gid: owner.gid,
+        cgroup: CgroupId(owner.cgroup_id),
+        details: Details::NotRead,
+    }
 }
 
 /// The searches that one entry is about.

@@ -342,6 +342,8 @@ pub struct End {
     /// The most failures that can be in no other number: those whose every program was skipped. What one program
     /// missed and another reported is not among them. None where the kernel does not tell.
     pub possibly_missed: Option<u64>,
+    /// Sockets that connected, and whose owner was remembered. None where that was not asked for, or cannot be.
+    pub owners: Option<u64>,
     /// What the kernel side's tables had no room for.
     pub no_room: NoRoom,
     /// How long was watched.
@@ -358,6 +360,8 @@ pub struct NoRoom {
     pub details: u64,
     /// Failures that may be counted twice.
     pub repeats: u64,
+    /// Sockets whose owner was forgotten for newer ones while they could still be in TIME_WAIT.
+    pub owners: u64,
 }
 
 /// What flows.

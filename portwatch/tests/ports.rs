@@ -275,6 +275,38 @@ fn watching_shows_what_changes_until_a_signal_ends_it_well() {
 }
 
 #[test]
+fn watching_knows_whose_a_socket_was_that_it_saw_open() {
+    let Some(_netns) = namespace() else { return };
+    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+    time_wait(&listener);
+    let held = [connected(&listener), connected(&listener)];
+    let (staying, _server) = connected(&listener);
+    let mut child = command(&["--json", "--watch", "20ms"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut wait_for = |state: &str, count: u64| loop {
+        let mut text = String::new();
+        assert!(stdout.read_line(&mut text).unwrap() > 0, "it ended");
+        let line: Value = serde_json::from_str(&text).unwrap();
+        if line["type"] == "ports" && line["by_state"][state] == count {
+            break line;
+        }
+    };
+    wait_for("established", 3);
+    for (client, mut server) in held {
+        drop(client);
+        assert_eq!(server.read(&mut [0]).unwrap(), 0);
+    }
+    let row = wait_for("time_wait", 3);
+    drop(staying);
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let [own, older] = row["holders"].as_array().unwrap().as_slice() else { panic!("{row}") };
+    assert_eq!((&own["count"], &own["time_wait"]), (&json!(3), &json!(2)), "{row}");
+    assert_eq!(own["process"]["pid"], std::process::id(), "{row}");
+    assert_eq!(older, &json!({ "unknown": "time_wait", "count": 1 }));
+}
+
+#[test]
 fn a_closed_pipe_ends_watching_quietly() {
     for form in [&["--watch", "10ms"][..], &["--watch", "10ms", "--json"], &["--watch", "1h"]] {
         let mut child = command(form).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

@@ -1,7 +1,8 @@
 //! Short-lived processes and namespaces: what each of them is, known to who makes them and who checks.
 
 use std::env;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::io::Read as _;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -15,6 +16,8 @@ pub struct Churn {
     pub pids: Vec<u32>,
     /// Inode numbers of network namespaces, in their order.
     pub namespaces: Vec<u64>,
+    /// Connections that each process made, in their order.
+    pub connections: Vec<u32>,
 }
 
 /// The name of the process with this number.
@@ -28,6 +31,23 @@ pub fn name(n: u32) -> String {
 pub fn destination(n: u32) -> SocketAddrV4 {
     let [_, high, middle, low] = n.to_be_bytes();
     SocketAddrV4::new(Ipv4Addr::new(127, 1 + high, middle, low), 9)
+}
+
+/// Connections that the process with this number makes and closes.
+#[must_use]
+pub fn connections(n: u32) -> u32 {
+    1 + n % 3
+}
+
+/// Connects and closes, before the peer does: what is left is in TIME_WAIT.
+///
+/// # Errors
+/// When it cannot connect, or the peer does not close in turn.
+pub fn left_in_time_wait(destination: SocketAddr) -> Result<()> {
+    let mut connection = TcpStream::connect(destination).context("connect")?;
+    connection.shutdown(Shutdown::Write).context("close")?;
+    ensure!(connection.read(&mut [0]).context("wait for the peer")? == 0, "the peer has something to say");
+    Ok(())
 }
 
 /// Runs `churn ARGS` to its end.

@@ -182,6 +182,7 @@ const HOLDER: Group = &[
     may("process", Is::Fields(&[PROCESS])),
     may("unknown", Is::OneOf(&["time_wait", "closed", "not_found"])),
     must("count", Is::Count),
+    may("time_wait", Is::Count),
 ];
 
 const PLACE: Group = &[
@@ -269,7 +270,12 @@ const ROW: &[Group] = &[
 
 const SUMMARY: &[Group] = &[&[must("rows", Is::Each(ROW)), must("other", Is::Count)]];
 
-const NO_ROOM: Group = &[may("callers", Is::Count), may("details", Is::Count), may("repeats", Is::Count)];
+const NO_ROOM: Group = &[
+    may("callers", Is::Count),
+    may("details", Is::Count),
+    may("repeats", Is::Count),
+    may("owners", Is::Count),
+];
 
 const END: &[Group] = &[&[
     must("failures", Is::Count),
@@ -278,6 +284,7 @@ const END: &[Group] = &[&[
     must("lost", Is::Counts),
     may("skipped_runs", Is::Count),
     may("possibly_missed", Is::Count),
+    may("owners", Is::Count),
     may("no_room", Is::Fields(&[NO_ROOM])),
     must("watched_ns", Is::Count),
 ]];
@@ -354,6 +361,9 @@ fn occupancy(row: &Value) -> Result<()> {
             holder["process"].is_null() != holder["unknown"].is_null(),
             "a process, or why there is none"
         );
+        let (count, time_wait) = (number(&holder["count"]), number(&holder["time_wait"]));
+        ensure!(time_wait <= count, "more in TIME_WAIT than there are");
+        ensure!(holder["time_wait"].is_null() || time_wait > 0, "what is 0 is left out");
     }
     Ok(())
 }

@@ -22,14 +22,14 @@ use crate::report::{Finding, connect_is_wanted, report};
 use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::returned::{errno, failed};
 use crate::sock::{self, AF_INET6};
-use crate::{answers, notes};
+use crate::{answers, notes, owners};
 
 /// `tcp_v4_connect(sk, uaddr, addr_len)`.
 #[fexit(function = "tcp_v4_connect")]
 pub(crate) fn tcp_v4_connect(ctx: FExitContext) -> i32 {
     if failed(ctx.arg(3)) {
         failed_v4(ctx.as_ptr(), ctx.arg(3));
-    } else if setting!(duties.all_errors) == 1 {
+    } else if setting!(duties.successes) == 1 {
         under_way(ctx.as_ptr());
     }
     0
@@ -40,7 +40,7 @@ pub(crate) fn tcp_v4_connect(ctx: FExitContext) -> i32 {
 pub(crate) fn tcp_v6_connect(ctx: FExitContext) -> i32 {
     if failed(ctx.arg(3)) {
         failed_v6(ctx.as_ptr(), ctx.arg(3));
-    } else if setting!(duties.all_errors) == 1 {
+    } else if setting!(duties.successes) == 1 {
         under_way(ctx.as_ptr());
     }
     0
@@ -137,13 +137,20 @@ fn report_failure(sock: *const u8, errno: u16, asked: &Asked, is_v4: bool) {
     }
 }
 
-/// The packet is out: remembers who sent it, for the answer.
+/// The packet is out: remembers who sent it, for the answer, and for as long as the socket holds its port.
 #[inline(never)]
 fn under_way(context: *mut c_void) -> Done {
     out_of_line(|| {
         let ctx = FExitContext::new(context);
         let sock: *const u8 = ctx.arg(0);
         // SAFETY: the traced function's argument, which the verifier knows.
-        unsafe { answers::expected(sock) };
+        unsafe {
+            if setting!(duties.all_errors) == 1 {
+                answers::expected(sock);
+            }
+            if setting!(duties.owners) != 0 {
+                owners::remember(sock);
+            }
+        }
     })
 }

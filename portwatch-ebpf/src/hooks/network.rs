@@ -19,7 +19,7 @@ use crate::report::{Finding, connect_is_wanted, report, report_of};
 use crate::returned::numbers::EADDRNOTAVAIL;
 use crate::sock::{self, IPPROTO_TCP, Kind};
 use crate::task::{self, Who as _};
-use crate::{answers, notes, stash};
+use crate::{answers, notes, owners, stash};
 
 /// `TCP_SYN_SENT` and `TCP_CLOSE`, include/net/tcp_states.h.
 const SYN_SENT: i32 = 2;
@@ -31,7 +31,7 @@ pub(crate) fn state_changed(ctx: BtfTracePointContext) -> i32 {
     if ctx.arg::<i32>(1) == SYN_SENT {
         left_syn_sent(ctx.as_ptr());
     } else if setting!(duties.tracepoints) == 1
-        && setting!(duties.all_errors) == 1
+        && setting!(duties.successes) == 1
         && ctx.arg::<i32>(2) == SYN_SENT
     {
         begins(ctx.arg(0));
@@ -78,7 +78,15 @@ fn begins(sock: *const u8) -> Done {
             return;
         }
         // SAFETY: as above.
-        unsafe { answers::expected(sock) };
+        unsafe {
+            if setting!(duties.all_errors) == 1 {
+                answers::expected(sock);
+            }
+            // Whether it succeeds is not known yet: failures take places, too.
+            if setting!(duties.owners) != 0 {
+                owners::remember(sock);
+            }
+        }
     })
 }
 

@@ -15,7 +15,7 @@ use super::stop::stop;
 use crate::diagnose::Observer;
 use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
-use crate::kernel::{Hook, Mode, Tracer, Watch};
+use crate::kernel::{Hook, Mode, OWNERS, Tracer, Watch};
 use crate::pipeline;
 use crate::sink::Sink;
 use crate::sink::json::Json;
@@ -48,6 +48,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
         mode: args.mode.map(mode),
         search_times: args.search_time,
         detail_per_window: args.detail,
+        owners: args.holders.map(|holders| holders.unwrap_or(OWNERS)),
         ..Watch::new(&filter)
     };
     let tracer = Tracer::attach(&watch).map_err(|refused| refused.refusal)?;

@@ -6,8 +6,8 @@ use portwatch_ebpf::abi;
 
 use std::time::Duration;
 
-use super::{Malformed, RECORD_BYTES, failure, row, search_row, search_times};
-use crate::event::{Errno, PortRange, Stage};
+use super::{Malformed, RECORD_BYTES, failure, owner, row, search_row, search_times};
+use crate::event::{BootNs, CgroupId, Details, Errno, PortRange, Process, Stage, Text, Tgid};
 
 fn words(bytes: [u8; 16]) -> abi::Words {
     let word = |n: usize| u32::from_ne_bytes(std::array::from_fn(|i| bytes[n * 4 + i]));
@@ -148,6 +148,33 @@ fn a_count_becomes_a_row_about_the_whole_process() {
     let row = row(&key("10.0.0.1", abi::PLACE_PORT_SEARCH, 0), &value).unwrap();
     assert_eq!((row.count, row.first.0, row.last.0), (500, 10, 10), "the last is never before the first");
     assert_eq!((row.process.comm.0.as_slice(), row.process.tid), (b"java".as_slice(), None));
+}
+
+#[test]
+fn an_owner_becomes_a_whole_process() {
+    let value = abi::Owner {
+        cookie: 9,
+        connected_boot_ns: 8,
+        start_boot_ns: 7,
+        cgroup_id: 6,
+        leader_comm: words(*b"curl\0left-over-s"),
+        tgid: 5,
+        uid: 4,
+        gid: 3,
+        reserved: 0,
+        cookie_again: 9,
+    };
+    let expected = Process {
+        tgid: Tgid(5),
+        start: BootNs(7),
+        tid: None,
+        comm: Text(b"curl".to_vec()),
+        uid: 4,
+        gid: 3,
+        cgroup: CgroupId(6),
+        details: Details::NotRead,
+    };
+    assert_eq!(owner(&value), expected);
 }
 
 #[test]

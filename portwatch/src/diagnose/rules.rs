@@ -19,9 +19,12 @@ mod udp_sockets;
 mod unanswered;
 mod unseen_holders;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use super::advice::Advice;
 use super::facts::Facts;
-use super::figures::permille;
+use super::figures::{grouped, permille};
 use crate::event::{Holder, Holding, Occupancy, Process};
 
 /// One way to run out of ports.
@@ -85,20 +88,45 @@ fn weight(part: u32, whole: u32) -> Option<u16> {
     Some(permille(part, whole)).filter(|weight| *weight >= LEAST_PERMILLE)
 }
 
-/// Those who have the most, in words: a clause to append, empty where nobody is known.
+/// Those who have the most open, in words: a clause to append, empty where nobody is known.
 fn held_by(holders: &[Holding]) -> String {
-    let named: Vec<String> = holders
+    let open = |holding: &Holding| holding.count - holding.time_wait.min(holding.count);
+    let mut named: Vec<(u32, &Process)> = holders
         .iter()
-        .filter_map(|holding| process(holding).map(|process| (process, holding.count)))
-        .take(NAMED_HOLDERS)
-        .map(|(process, count)| format!("{} has {}", called(process), super::figures::grouped(count)))
+        .filter_map(|holding| Some((open(holding), process(holding)?)))
+        .filter(|(open, _)| *open > 0)
         .collect();
-    if named.is_empty() { String::new() } else { format!("; {}", named.join(", ")) }
+    named.sort_by_key(|(open, _)| Reverse(*open));
+    let words = named.iter().take(NAMED_HOLDERS);
+    let words: Vec<_> =
+        words.map(|(open, process)| format!("{} has {}", called(process), grouped(*open))).collect();
+    clause(&words)
+}
+
+/// Whose those in TIME_WAIT were, as above; processes of one name are one, as each connection may have had its own.
+fn left_by(holders: &[Holding]) -> String {
+    let mut left: BTreeMap<&[u8], u32> = BTreeMap::new();
+    for holding in holders {
+        if let (Some(process), 1..) = (process(holding), holding.time_wait) {
+            *left.entry(&process.comm.0).or_default() += holding.time_wait;
+        }
+    }
+    let mut left: Vec<_> = left.into_iter().collect();
+    left.sort_by_key(|(_, count)| Reverse(*count));
+    let words = left.iter().take(NAMED_HOLDERS);
+    let words: Vec<_> = words
+        .map(|(comm, count)| format!("{} left {}", String::from_utf8_lossy(comm), grouped(*count)))
+        .collect();
+    clause(&words)
+}
+
+fn clause(words: &[String]) -> String {
+    if words.is_empty() { String::new() } else { format!("; {}", words.join(", ")) }
 }
 
 /// The process that has every open socket of the row, if one is known to.
 fn only_process(row: &Occupancy) -> Option<&Process> {
-    let mut open = row.holders.iter().filter(|holding| holding.holder != Holder::TimeWait);
+    let mut open = row.holders.iter().filter(|holding| holding.count > holding.time_wait);
     let one = open.next().and_then(process);
     one.filter(|_| open.next().is_none())
 }

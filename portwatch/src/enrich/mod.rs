@@ -49,6 +49,12 @@ impl Enricher {
         self.seen.insert(identity, (Instant::now(), process.details.clone()));
     }
 
+    /// The start of a process as [`Self::identify`] finds it: /proc rounds it down.
+    #[must_use]
+    pub fn start_in_proc(start: BootNs) -> BootNs {
+        process::as_in_proc(start)
+    }
+
     /// The process that has this id now; none if nobody has, or if it may not be looked at.
     #[must_use]
     pub fn identify(&mut self, tgid: Tgid) -> Option<Process> {

@@ -103,6 +103,11 @@ fn parse(bytes: &[u8]) -> Option<Stat> {
     Some(Stat { start_ticks: field(START_TIME)?, exiting: field(FLAGS)? & EXITING != 0 })
 }
 
+/// Rounded down to clock ticks.
+pub(super) fn as_in_proc(start: BootNs) -> BootNs {
+    BootNs(start.0 - start.0 % ns_per_tick())
+}
+
 fn ns_per_tick() -> u64 {
     let ticks = nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
     1_000_000_000 / u64::try_from(ticks).unwrap_or(100).max(1)
@@ -116,7 +121,7 @@ mod tests {
 
     use std::os::unix::fs::MetadataExt as _;
 
-    use super::{identify, read};
+    use super::{as_in_proc, identify, read};
     use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
 
     /// A /proc with one process: its start time in ticks, its name, its command line.
@@ -171,6 +176,7 @@ mod tests {
             details: Details::NotRead,
         };
         assert_eq!(identify(root.path(), &cgroups, Tgid(42)).as_ref(), Some(&expected));
+        assert_eq!(as_in_proc(BootNs(12_345_678_901)), expected.start);
         let details = read(root.path(), Tgid(42), expected.start);
         assert!(
             matches!(details, Details::Read { .. }),

@@ -34,11 +34,12 @@ pub enum SocketState {
 /// Who has a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
-    /// A process that has the socket open.
+    /// A process that has the socket open. Or had: of a socket that nobody has open any more, who connected it, or was
+    /// last seen with it open.
     Process(Process),
-    /// Nobody: the connection is over, and the kernel remembers no owner in TIME_WAIT.
+    /// Nobody known: the connection is over, and the kernel remembers no owner in TIME_WAIT.
     TimeWait,
-    /// Nobody: its process has closed the socket, and the kernel finishes it; or the socket is the kernel's own.
+    /// Nobody known: its process has closed the socket, and the kernel finishes it; or the socket is the kernel's own.
     Closed,
     /// Somebody: no process that could be looked into has the socket open.
     NotFound,
@@ -51,6 +52,8 @@ pub struct Holding {
     pub holder: Holder,
     /// Ports. Processes that share a socket's port each count it.
     pub count: u32,
+    /// Of these the ones in TIME_WAIT.
+    pub time_wait: u32,
 }
 
 /// The ports that are taken for new connections from one address to one destination.

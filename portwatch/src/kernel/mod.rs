@@ -20,8 +20,8 @@ pub mod preflight;
 
 pub use attach::{Hook, HookState, Refused};
 pub use plan::Kind;
-pub use portwatch_ebpf::abi::DETAIL_PER_WINDOW;
+pub use portwatch_ebpf::abi::{DETAIL_PER_WINDOW, OWNERS, OWNERS_LEAST, OWNERS_MOST};
 pub use refusal::{Refusal, privilege_hint};
 pub use ring::{Queue, Ring};
-pub use tables::{Counters, Tables};
+pub use tables::{Counters, Owners, Tables};
 pub use tracer::{Mode, SkippedRuns, Tracer, Watch};

@@ -2,14 +2,15 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
     COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
-    COUNTER_REPORTED_FULL, COUNTER_RING_FULL, COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED,
-    COUNTER_SUPPRESSED, COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount,
-    FailureKey, SearchKey, SearchTimes,
+    COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, COUNTER_REPORTED_FULL, COUNTER_RING_FULL,
+    COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS,
+    COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey, Owner, SearchKey, SearchTimes,
 };
 
 use super::mapped::Mapped;
@@ -28,6 +29,12 @@ struct TimesKey(SearchKey);
 #[derive(Clone, Copy)]
 struct Times(SearchTimes);
 
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Place(Owner);
+
+// SAFETY: as above.
+unsafe impl Pod for Place {}
 // SAFETY: as above.
 unsafe impl Pod for TimesKey {}
 // SAFETY: as above.
@@ -62,6 +69,27 @@ pub struct Counters {
     pub reported_full: u64,
     /// Not about failures: searches for a port that were not measured.
     pub search_unmeasured: u64,
+    /// Not about failures: sockets whose owner was remembered.
+    pub owners: u64,
+    /// Not about failures: owners who were forgotten for newer ones while their socket could still be in TIME_WAIT.
+    pub owners_forgotten: u64,
+}
+
+/// Who connected which socket, for threads that look it up beside the reader of the ring.
+#[derive(Clone)]
+pub struct Owners(Arc<Array<MapData, Place>>);
+
+impl Owners {
+    /// Who connected the socket with this cookie, if that was seen and is remembered.
+    ///
+    /// # Errors
+    /// When the kernel refuses the look-up.
+    pub fn get(&self, cookie: u64) -> Result<Option<Owner>, MapError> {
+        // As many as a power of two, so these are the lower bits on both sides.
+        let place = u32::try_from(cookie % u64::from(self.0.len())).unwrap_or(0);
+        let Place(owner) = self.0.get(&place, 0)?;
+        Ok((cookie != 0 && owner.cookie == cookie && owner.cookie_again == cookie).then_some(owner))
+    }
 }
 
 /// Handles of the counters; readable while programs run and after they are detached.
@@ -72,6 +100,7 @@ pub struct Tables {
     overflow: Mapped<Group>,
     searches: HashMap<MapData, TimesKey, Times>,
     other_searches: Array<MapData, Times>,
+    owners: Owners,
     running: Array<MapData, u32>,
 }
 
@@ -87,6 +116,7 @@ impl Tables {
             counters: Mapped::new(fd(&counters)?, 0)?,
             searches: map("SEARCHES")?.try_into()?,
             other_searches: map("OTHER_SEARCHES")?.try_into()?,
+            owners: Owners(Arc::new(map("OWNERS")?.try_into()?)),
             running: map("RUNNING")?.try_into()?,
         })
     }
@@ -129,6 +159,12 @@ impl Tables {
         self.searches.iter().map(|entry| entry.map(|(key, value)| (key.0, value.0))).collect()
     }
 
+    /// Who connected which socket; another handle of the same table.
+    #[must_use]
+    pub fn owners(&self) -> Owners {
+        self.owners.clone()
+    }
+
     /// What became of failures without a record. Takes no system call.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -146,6 +182,8 @@ impl Tables {
             details_full: counter(COUNTER_DETAILS_FULL),
             reported_full: counter(COUNTER_REPORTED_FULL),
             search_unmeasured: counter(COUNTER_SEARCH_UNMEASURED),
+            owners: counter(COUNTER_OWNERS),
+            owners_forgotten: counter(COUNTER_OWNERS_FORGOTTEN),
         }
     }
 }

@@ -32,8 +32,10 @@ pub struct Tracer {
     witness_is_told: bool,
     hooks: Vec<Hook>,
     mode: Mode,
-    /// What programs may do here.
-    means: abi::Duties,
+    /// What programs do here.
+    duties: abi::Duties,
+    /// Whether it was asked who connects.
+    asks_owners: bool,
     tables: Tables,
 }
 
@@ -81,13 +83,16 @@ pub struct Watch<'a> {
     pub search_times: bool,
     /// Records that one process × destination × cause may send in 1.07 s.
     pub detail_per_window: u32,
+    /// Of how many sockets to remember who connected them, the newest; rounded up to a power of two. None of nobody's.
+    pub owners: Option<u32>,
 }
 
 impl<'a> Watch<'a> {
     /// The failures that pass `filter`, by the best means.
     #[must_use]
     pub fn new(filter: &'a Filter) -> Self {
-        Self { filter, mode: None, search_times: false, detail_per_window: abi::DETAIL_PER_WINDOW }
+        let detail_per_window = abi::DETAIL_PER_WINDOW;
+        Self { filter, mode: None, search_times: false, detail_per_window, owners: None }
     }
 
     fn wanted(&self) -> Wanted {
@@ -127,6 +132,12 @@ impl Tracer {
         if mode == Mode::Tracepoints && !probe_reads {
             return Err(refusal::no_kernel_reads().into());
         }
+        let means = layout::duties(types, probe_reads);
+        // Without cookies there is nothing to remember them by.
+        let owners = match watch.owners.filter(|_| means.cookies == 1) {
+            Some(owners) => owners.clamp(abi::OWNERS_LEAST, abi::OWNERS_MOST).next_power_of_two(),
+            None => 0,
+        };
         let settings = Injected(abi::Settings {
             layout: layout::resolve(types)
                 .map_err(|error| refusal::unknown_structures(&error.to_string()))?,
@@ -136,7 +147,9 @@ impl Tracer {
                 search_times: wanted.search_times.into(),
                 tracepoints: (mode == Mode::Tracepoints).into(),
                 detail_per_window: watch.detail_per_window,
-                ..layout::duties(types, probe_reads)
+                successes: (wanted.all_errors || owners != 0).into(),
+                owners,
+                ..means
             },
         });
         let mut plan = match mode {
@@ -166,6 +179,7 @@ impl Tracer {
         for (map, _) in used.iter().filter(|(_, used)| !used) {
             loader.map_max_entries(map, 1);
         }
+        loader.map_max_entries("OWNERS", owners.max(1));
         let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
         drop(loader);
         let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::no_btf(&error.to_string()))?;
@@ -175,7 +189,16 @@ impl Tracer {
         let witness_is_told = plan::returns_are_whole(types)
             && hooks.iter().any(|hook| hook.is_attached() && hook.function == plan::WITNESS);
         let tables = Tables::take(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
-        Ok(Self { ebpf, multi, witness_is_told, hooks, mode, means: settings.0.duties, tables })
+        Ok(Self {
+            ebpf,
+            multi,
+            witness_is_told,
+            hooks,
+            mode,
+            duties: settings.0.duties,
+            asks_owners: watch.owners.is_some(),
+            tables,
+        })
     }
 
     /// Makes the programs count and send; before, and after [`Self::stop`], they do neither.
@@ -202,18 +225,28 @@ impl Tracer {
     #[must_use]
     pub fn limits(&self) -> Vec<String> {
         let mut limits: Vec<String> = self.mode.limits().map(str::to_owned).into_iter().collect();
-        if self.means.task_by == abi::TASK_NOT_READ {
+        if self.duties.task_by == abi::TASK_NOT_READ {
             limits.push(
                 "this kernel is locked down, and too old to tell when processes started: one that has the pid of an \
                  earlier one is taken for it"
                     .to_owned(),
             );
         }
-        if self.means.probe_reads == 0 {
+        if self.duties.probe_reads == 0 {
             limits.push(
                 "this kernel is locked down: destinations of UDP and parts of IPv6 addresses are not read"
                     .to_owned(),
             );
+        }
+        if self.asks_owners && self.duties.owners == 0 {
+            limits.push(
+                "this kernel gives programs no cookies of sockets (Linux 5.12 and newer do): who connected what is in \
+                 TIME_WAIT is known only of sockets that portwatch saw open before"
+                    .to_owned(),
+            );
+        }
+        if self.duties.owners != 0 && self.mode == Mode::Tracepoints {
+            limits.push("by tracepoints: connects that fail take room for holders, too".to_owned());
         }
         for hook in self.hooks.iter().filter(|hook| !hook.is_attached()) {
             // Ways that were tried before the one that works have nothing to say.
@@ -236,6 +269,12 @@ impl Tracer {
     #[must_use]
     pub fn is_disturbed_by_calls(&self) -> bool {
         self.mode == Mode::Tracepoints && preempts()
+    }
+
+    /// Of how many sockets it remembers who connected them; 0 where it does not.
+    #[must_use]
+    pub fn owners(&self) -> u32 {
+        self.duties.owners
     }
 
     /// Counts and losses.

@@ -158,10 +158,15 @@ impl Census {
         }
     }
 
+    /// The sockets that hold a port.
+    pub fn held(&self) -> impl Iterator<Item = &Held> {
+        self.tables.iter().flat_map(Table::held)
+    }
+
     /// The inode numbers of the sockets that hold a port.
     #[must_use]
     pub fn inodes(&self) -> HashSet<u32> {
-        self.tables.iter().flat_map(Table::held).map(|held| held.inode).filter(|inode| *inode != 0).collect()
+        self.held().map(|held| held.inode).filter(|inode| *inode != 0).collect()
     }
 
     /// What the namespaces offer and what is taken of it, the highest pressure first. `owner` says who owns a

@@ -55,6 +55,14 @@ pub(super) struct Table {
     listeners: PortSet,
 }
 
+/// What one owner has of a row.
+#[derive(Default)]
+struct Share {
+    count: u32,
+    time_wait: u32,
+    last_port: u16,
+}
+
 impl Table {
     /// Empty.
     pub(super) fn new(id: NetnsId, settings: Settings) -> Self {
@@ -184,7 +192,7 @@ impl Table {
         held.sort_unstable();
         let time_wait = time_wait(&held);
         let mut states: BTreeMap<SocketState, u32> = BTreeMap::new();
-        let mut owners: BTreeMap<O, (u32, u16)> = BTreeMap::new();
+        let mut owners: BTreeMap<O, Share> = BTreeMap::new();
         let mut used = 0;
         let mut last = None;
         for held in &held {
@@ -194,18 +202,20 @@ impl Table {
                 *states.entry(held.state).or_default() += 1;
             }
             // Two sockets of one process on one port are one port of that process.
-            let (count, last_port) = owners.entry(owner(held)).or_insert((0, 0));
-            if *last_port != held.port {
-                *last_port = held.port;
-                *count += 1;
+            let share = owners.entry(owner(held)).or_default();
+            if share.last_port != held.port {
+                share.last_port = held.port;
+                share.count += 1;
+                share.time_wait += u32::from(held.state == SocketState::TimeWait);
             }
         }
         let mut by_state: Vec<_> = states.into_iter().collect();
         by_state.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         let mut owners: Vec<_> = owners.into_iter().collect();
-        owners.sort_by_key(|(owner, (count, _))| (std::cmp::Reverse(*count), *owner));
-        let holders =
-            owners.into_iter().map(|(owner, (count, _))| Holding { holder: holder(owner), count }).collect();
+        owners.sort_by_key(|(owner, share)| (std::cmp::Reverse(share.count), *owner));
+        let holding =
+            |(owner, Share { count, time_wait, .. })| Holding { holder: holder(owner), count, time_wait };
+        let holders = owners.into_iter().map(holding).collect();
         Occupancy {
             netns: self.id,
             protocol,

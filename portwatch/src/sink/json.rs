@@ -338,6 +338,9 @@ fn end_line(end: &End) -> Value {
     if let Some(missed) = end.possibly_missed {
         line.insert("possibly_missed".to_owned(), json!(missed));
     }
+    if let Some(owners) = end.owners {
+        line.insert("owners".to_owned(), json!(owners));
+    }
     let no_room = no_room(end.no_room);
     if !no_room.is_empty() {
         line.insert("no_room".to_owned(), Value::Object(no_room));
@@ -347,8 +350,8 @@ fn end_line(end: &End) -> Value {
 }
 
 /// What had no room; what had some is absent.
-fn no_room(NoRoom { callers, details, repeats }: NoRoom) -> Map<String, Value> {
-    let tables = [("callers", callers), ("details", details), ("repeats", repeats)];
+fn no_room(NoRoom { callers, details, repeats, owners }: NoRoom) -> Map<String, Value> {
+    let tables = [("callers", callers), ("details", details), ("repeats", repeats), ("owners", owners)];
     let full = tables.into_iter().filter(|(_, count)| *count > 0);
     full.map(|(what, count)| (what.to_owned(), json!(count))).collect()
 }

@@ -3,6 +3,7 @@
 //! In: items. Out: aligned columns; strings of processes escaped.
 
 mod columns;
+mod holders;
 mod ports;
 mod searches;
 mod summary;

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -14,10 +15,12 @@ use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::Source;
+use super::survey::Connected;
 use crate::decode;
 use crate::enrich::Enricher;
 use crate::event::{
-    BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Stage, Start, Summary, Text,
+    BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Snapshot, Stage, Start, Summary,
+    Text,
 };
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
 use doubts::Doubts;
@@ -106,7 +109,7 @@ impl Live {
         let skipped_before = tracer.skipped_runs().unwrap_or_default();
         tracer.start().context("start the programs")?;
         let regular = look_regularly.map(|interval| Regular::new(interval, towards));
-        let surveys = Surveys::new(regular, tracer.is_disturbed_by_calls());
+        let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
         let mut ticks = interval(LOSS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -140,6 +143,17 @@ impl Live {
             self.queue.stop();
         }
         Ok(())
+    }
+
+    /// A snapshot, with what is known to be missing in it.
+    fn show(&mut self, mut snapshot: Snapshot) {
+        if let forgotten @ 1.. = self.counters.owners_forgotten {
+            snapshot.limits.push(format!(
+                "{forgotten} sockets were forgotten for newer ones within a minute after they had connected: in \
+                 TIME_WAIT they are nobody's"
+            ));
+        }
+        self.items.push_back(Item::Ports(snapshot));
     }
 
     /// Keeps records for [`Self::take_record`].
@@ -243,9 +257,11 @@ impl Live {
         self.look_for_losses()?;
         let summary = self.summary()?;
         if self.ledger.accounted() >= total(&summary) || rounds == 0 {
+            // Who asks for holders waits for them.
             let is_complete = self.until.count.is_some_and(|count| self.ledger.delivered >= count);
+            let is_complete = is_complete || self.tracer.owners() > 0;
             let snapshots = self.surveys.last(SURVEY_WAITS[usize::from(is_complete)]).await;
-            self.items.extend(snapshots.into_iter().map(Item::Ports));
+            snapshots.into_iter().for_each(|snapshot| self.show(snapshot));
             return self.close(summary);
         }
         sleep(STRAGGLER_WAIT).await;
@@ -270,10 +286,12 @@ impl Live {
             lost: self.ledger.lost(),
             skipped_runs: self.skipped.map(|runs| runs.total()),
             possibly_missed: self.possibly_missed(),
+            owners: (self.tracer.owners() > 0).then_some(self.counters.owners),
             no_room: NoRoom {
                 callers: self.counters.callers_full,
                 details: self.counters.details_full,
                 repeats: self.counters.reported_full,
+                owners: self.counters.owners_forgotten,
             },
             watched: self.began.elapsed(),
         };
@@ -340,7 +358,7 @@ impl Source for Live {
                             // The task ended by itself; the phases that follow tell why.
                             None => self.stop()?,
                         },
-                        snapshot = self.surveys.next() => self.items.push_back(Item::Ports(snapshot)),
+                        snapshot = self.surveys.next() => self.show(snapshot),
                         _ = self.ticks.tick() => self.look_for_losses()?,
                         () = &mut self.until.stop => self.stop()?,
                     }
@@ -352,6 +370,16 @@ impl Source for Live {
     fn has_more(&self) -> bool {
         !self.items.is_empty() || !self.records.is_empty()
     }
+}
+
+/// Who connected a socket, where the programs remember that.
+fn connected(tracer: &Tracer) -> Arc<Connected> {
+    let owners = (tracer.owners() > 0).then(|| tracer.tables().owners());
+    Arc::new(move |cookie| {
+        let Some(owners) = &owners else { return Ok(None) };
+        let owner = owners.get(cookie).context("look up who connected a socket")?;
+        Ok(owner.as_ref().map(decode::owner))
+    })
 }
 
 fn total(summary: &Summary) -> u64 {

@@ -4,6 +4,7 @@
 //! know: what items mean, who shows them.
 
 pub mod live;
+mod memory;
 pub mod snapshots;
 mod survey;
 

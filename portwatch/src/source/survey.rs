@@ -1,41 +1,62 @@
 //! Takes snapshots of who holds the local ports.
 //!
-//! In: where to look. Out: [`Snapshot`]s. Must not know: why one is wanted, what becomes of it.
+//! In: where to look, and who is known to have connected a socket. Out: [`Snapshot`]s. Must not know: why one is wanted,
+//! what becomes of it.
 
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Result;
 use nix::time::{ClockId, clock_gettime};
 
+use super::memory::Memory;
 use crate::enrich::Enricher;
-use crate::event::{BootNs, Holder, Scope, Snapshot};
-use crate::ports::{Owner, Owners, PortsError, Query, census, host, own_id, shows_bound_sockets};
+use crate::event::{BootNs, Details, Holder, Process, Scope, Snapshot, Tgid};
+use crate::ports::{Census, Owner, Owners, Query, census, host, own_id, shows_bound_sockets};
 
 const PROC: &str = "/proc";
 const SPARED: &str = "whose sockets are open was not looked for: here the programs see each system call, and are skipped for \
                       others while one is preempted; `portwatch ports` tells";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// Who connected the socket with this cookie, if that is known.
+pub(super) type Connected = dyn Fn(u64) -> Result<Option<Process>> + Send + Sync;
+
 /// What is remembered from one snapshot to the next.
 pub(super) struct Survey {
     enricher: Enricher,
     /// Read when it is first needed: it takes as long as a quarter of the start.
     bound_visible: OnceCell<Option<bool>>,
+    memory: Memory,
+}
+
+/// A process, by what makes it known again.
+type Identity = (Tgid, BootNs);
+
+/// Whose a socket is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Whose {
+    Process(Identity),
+    TimeWait,
+    Closed,
+    NotFound,
 }
 
 impl Survey {
     /// Nothing yet.
     pub(super) fn new() -> Self {
-        Self { enricher: Enricher::new(PROC), bound_visible: OnceCell::new() }
+        Self { enricher: Enricher::new(PROC), bound_visible: OnceCell::new(), memory: Memory::default() }
     }
 
-    /// Looks now. On a busy host that takes some hundred milliseconds.
+    /// Looks now. On a busy host that takes some hundred milliseconds. Whose a socket is that nobody has open any more
+    /// `connected` says, by the socket's cookie; what it does not know earlier snapshots may.
     ///
     /// # Errors
-    /// When nothing that `query` asks for could be read.
-    pub(super) fn take(&mut self, query: &Query) -> Result<Snapshot, PortsError> {
+    /// When nothing that `query` asks for could be read, and those of `connected`.
+    pub(super) fn take(&mut self, query: &Query, connected: &Connected) -> Result<Snapshot> {
         let [at, wall] = [ClockId::CLOCK_BOOTTIME, ClockId::CLOCK_REALTIME].map(ns);
         let census = census(query)?;
         let owners = if query.spare_calls {
@@ -43,18 +64,29 @@ impl Survey {
         } else {
             Owners::find(Path::new(PROC), census.inodes())
         };
-        let mut known = HashMap::new();
-        let holder = |owner| match owner {
-            Owner::Process(tgid) => known
-                .entry(tgid)
-                // It may have ended since its descriptors were read.
-                .or_insert_with(|| self.enricher.identify(tgid).map_or(Holder::NotFound, Holder::Process))
-                .clone(),
-            Owner::TimeWait => Holder::TimeWait,
-            Owner::Closed => Holder::Closed,
-            Owner::NotFound => Holder::NotFound,
+        let mut people =
+            People { enricher: &mut self.enricher, by_tgid: HashMap::new(), known: HashMap::new() };
+        let left = left_behind(&mut self.memory, &mut people, &census, &owners, connected, BootNs(at))?;
+        let mut limits = [&census.limits[..], &owners.limits].concat();
+        if let no_room @ 1.. = self.memory.forget(BootNs(at)) {
+            limits.push(format!(
+                "whose {no_room} of these sockets are will not be known any more once they are closed: there are too \
+                 many to remember"
+            ));
+        }
+        let whose = |owner, cookie| match owner {
+            Owner::Process(tgid) => people.identity(tgid).map_or(Whose::NotFound, Whose::Process),
+            Owner::NotFound => Whose::NotFound,
+            Owner::TimeWait => left.get(&cookie).map_or(Whose::TimeWait, |known| Whose::Process(*known)),
+            Owner::Closed => left.get(&cookie).map_or(Whose::Closed, |known| Whose::Process(*known)),
         };
-        let (mut namespaces, rows) = census.rows(|held| owners.of(held), holder);
+        let holder = |whose| match whose {
+            Whose::Process(identity) => people.holder(&identity),
+            Whose::TimeWait => Holder::TimeWait,
+            Whose::Closed => Holder::Closed,
+            Whose::NotFound => Holder::NotFound,
+        };
+        let (mut namespaces, rows) = census.rows(|held| whose(owners.of(held), held.cookie), holder);
         let (host, own) = (host(), own_id());
         for namespace in &mut namespaces {
             namespace.is_own = own == Some(namespace.id);
@@ -70,9 +102,87 @@ impl Survey {
             sockets: census.sockets,
             repeated: census.repeated,
             bound_visible: *self.bound_visible.get_or_init(|| shows_bound_sockets(Path::new(BTF))),
-            limits: [census.limits, owners.limits].concat(),
+            limits,
         })
     }
+}
+
+/// Whose sockets are that nobody has open, by their cookies; who has the others is remembered.
+fn left_behind(
+    memory: &mut Memory,
+    people: &mut People<'_>,
+    census: &Census,
+    owners: &Owners,
+    connected: &Connected,
+    at: BootNs,
+) -> Result<HashMap<u64, Identity>> {
+    let mut left = HashMap::new();
+    for held in census.held().filter(|held| held.cookie != 0) {
+        match owners.of(held) {
+            Owner::Process(tgid) => {
+                if let Some(process) = people.with_id(tgid) {
+                    memory.saw_open(held.cookie, process, at);
+                }
+            }
+            Owner::TimeWait | Owner::Closed => {
+                let remembered = memory.saw_closed(held.cookie, at);
+                let process = match connected(held.cookie)? {
+                    Some(process) => Some(process),
+                    None => remembered.map(|process| Process::clone(process)),
+                };
+                if let Some(process) = process {
+                    left.insert(held.cookie, people.who_was(process));
+                }
+            }
+            Owner::NotFound => {}
+        }
+    }
+    Ok(left)
+}
+
+/// The processes of one snapshot, each looked up once.
+struct People<'a> {
+    enricher: &'a mut Enricher,
+    /// Those that have a socket open, without details, which would be too much to remember; none for one that ended since
+    /// its descriptors were read.
+    by_tgid: HashMap<Tgid, Option<Arc<Process>>>,
+    known: HashMap<Identity, Process>,
+}
+
+impl People<'_> {
+    /// Who has this id.
+    fn with_id(&mut self, tgid: Tgid) -> Option<&Arc<Process>> {
+        let (enricher, known) = (&mut *self.enricher, &mut self.known);
+        let process = self.by_tgid.entry(tgid).or_insert_with(|| {
+            let process = enricher.identify(tgid)?;
+            known.insert(identity(&process), process.clone());
+            Some(Arc::new(Process { details: Details::NotRead, ..process }))
+        });
+        process.as_ref()
+    }
+
+    /// Who had a socket, and may have ended since.
+    fn who_was(&mut self, mut process: Process) -> Identity {
+        process.start = Enricher::start_in_proc(process.start);
+        let (identity, enricher) = (identity(&process), &mut *self.enricher);
+        self.known.entry(identity).or_insert_with(|| {
+            enricher.enrich(&mut process);
+            process
+        });
+        identity
+    }
+
+    fn identity(&self, tgid: Tgid) -> Option<Identity> {
+        self.by_tgid.get(&tgid)?.as_deref().map(identity)
+    }
+
+    fn holder(&self, identity: &Identity) -> Holder {
+        self.known.get(identity).cloned().map_or(Holder::NotFound, Holder::Process)
+    }
+}
+
+fn identity(process: &Process) -> Identity {
+    (process.tgid, process.start)
 }
 
 /// Nanoseconds of a clock; 0 from a kernel without it, which none of today's is.

@@ -45,6 +45,9 @@ struct Args {
     /// Names of threads to make the attempts in, instead of the main one
     #[arg(long, value_delimiter = ',')]
     threads: Vec<String>,
+    /// After the tally, hold the connections until somebody kills it
+    #[arg(long, conflicts_with = "threads")]
+    hold: bool,
     /// Name of the main thread, made of bytes given in hexadecimal
     #[arg(long, value_parser = bytes)]
     comm_hex: Option<std::ffi::CString>,
@@ -55,24 +58,32 @@ fn main() -> Result<()> {
     if let Some(name) = &args.comm_hex {
         prctl::set_name(name).context("take a name")?;
     }
-    let threads = if args.threads.is_empty() { vec![attempts(&args)?] } else { in_threads(&args)? };
+    let mut held = Vec::new();
+    let threads =
+        if args.threads.is_empty() { vec![attempts(&args, &mut held)?] } else { in_threads(&args)? };
     let mut line = serde_json::to_vec(&Tally { pid: process::id(), threads })?;
     line.push(b'\n');
-    std::io::stdout().write_all(&line).context("print the tally")
+    std::io::stdout().write_all(&line).context("print the tally")?;
+    if args.hold {
+        loop {
+            nix::unistd::pause();
+        }
+    }
+    Ok(())
 }
 
 fn in_threads(args: &Args) -> Result<Vec<ThreadTally>> {
     let start = |name: &String| {
         let args = args.clone();
-        std::thread::Builder::new().name(name.clone()).spawn(move || attempts(&args))
+        std::thread::Builder::new().name(name.clone()).spawn(move || attempts(&args, &mut Vec::new()))
     };
     let threads = args.threads.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread failed"))?).collect()
 }
 
-fn attempts(args: &Args) -> Result<ThreadTally> {
+/// Makes them, and leaves in `held` what connected.
+fn attempts(args: &Args, held: &mut Vec<Socket>) -> Result<ThreadTally> {
     let mut failed = BTreeMap::new();
-    let mut held = Vec::new();
     let ports = u64::from(args.spread) + 1;
     let began = Instant::now();
     for n in 0..args.attempts {

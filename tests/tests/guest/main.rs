@@ -10,6 +10,7 @@ mod churn;
 mod curl;
 mod doctor;
 mod filters;
+mod holders;
 mod losses;
 mod memory;
 mod ports;

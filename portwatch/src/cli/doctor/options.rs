@@ -5,7 +5,7 @@
 
 use super::{Check, Mark};
 use crate::event::{Errnos, Filter};
-use crate::kernel::{Hook, Kind, Mode, Refusal, Refused, Tracer, Watch};
+use crate::kernel::{Hook, Kind, Mode, OWNERS, Refusal, Refused, Tracer, Watch};
 
 /// An option and what it sees where everything that it needs works.
 struct Choice {
@@ -13,20 +13,30 @@ struct Choice {
     sees: &'static str,
     all_errors: bool,
     search_times: bool,
+    owners: Option<u32>,
 }
 
-const CHOICES: [Choice; 2] = [
+const CHOICES: [Choice; 3] = [
     Choice {
         option: "--errno all",
         sees: "also sees refusals on this host and what the network answers, with the process that called",
         all_errors: true,
         search_times: false,
+        owners: None,
     },
     Choice {
         option: "--search-time",
         sees: "measures searches for a port",
         all_errors: false,
         search_times: true,
+        owners: None,
+    },
+    Choice {
+        option: "--holders",
+        sees: "remembers who connects, for as long as the kernel holds the port",
+        all_errors: false,
+        search_times: false,
+        owners: Some(OWNERS),
     },
 ];
 
@@ -55,7 +65,7 @@ pub(super) fn tried(default: &Default) -> Vec<Check> {
 fn with(choice: &Choice, default: &Default) -> Vec<Check> {
     let errnos = if choice.all_errors { Errnos::All } else { Errnos::Shortage };
     let filter = Filter { errnos, ..Filter::default() };
-    let watch = Watch { search_times: choice.search_times, ..Watch::new(&filter) };
+    let watch = Watch { search_times: choice.search_times, owners: choice.owners, ..Watch::new(&filter) };
     let what = choice.option.to_owned();
     match Tracer::attach(&watch) {
         Ok(tracer) => {
@@ -110,7 +120,7 @@ mod tests {
 
     #[test]
     fn an_option_is_a_line_that_says_what_it_sees_or_does_not() {
-        let [errno, search] = &CHOICES;
+        let [errno, search, holders] = &CHOICES;
         let missing =
             "connects that a security module refuses are not seen: no hook on security_socket_connect";
         let cases = [
@@ -127,6 +137,11 @@ mod tests {
             (
                 sentence(search, &[]),
                 "ok         --search-time                 measures searches for a port\n",
+            ),
+            (
+                sentence(holders, &[]),
+                "ok         --holders                     remembers who connects, for as long as the kernel holds the \
+                 port\n",
             ),
         ];
         for (check, expected) in cases {

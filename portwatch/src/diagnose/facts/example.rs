@@ -63,7 +63,8 @@ pub(in super::super) fn row(by_state: &[(SocketState, u32)]) -> Occupancy {
     };
     let waiting = sum(|state| state == SocketState::TimeWait);
     let open = sum(|state| state != SocketState::TimeWait);
-    let mut holders = vec![holding("java", 812, open), Holding { holder: Holder::TimeWait, count: waiting }];
+    let nobodys = Holding { holder: Holder::TimeWait, count: waiting, time_wait: waiting };
+    let mut holders = vec![holding("java", 812, open), nobodys];
     holders.retain(|holding| holding.count > 0);
     holders.sort_by_key(|holding| std::cmp::Reverse(holding.count));
     Occupancy {
@@ -145,5 +146,5 @@ pub(in super::super) fn holding(name: &str, pid: u32, count: u32) -> Holding {
         cgroup: CgroupId(1),
         details: Details::NotRead,
     };
-    Holding { holder: Holder::Process(process), count }
+    Holding { holder: Holder::Process(process), count, time_wait: 0 }
 }

@@ -105,7 +105,8 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
 fn nobody_is_blamed_where_several_could_be() {
     let mut facts = exhausted(&[(SocketState::CloseWait, 28_000)]);
     if let Some(row) = &mut facts.row {
-        row.holders = vec![holding("a", 1, 20_000), Holding { holder: Holder::NotFound, count: 8_000 }];
+        row.holders =
+            vec![holding("a", 1, 20_000), Holding { holder: Holder::NotFound, count: 8_000, time_wait: 0 }];
     }
     let said = says("close-wait", &facts);
     assert!(said.contains("the process here has not; a (pid 1) has 20,000;"), "{said}");
@@ -157,4 +158,19 @@ fn binds_and_udp_run_out_of_a_small_range_too() {
     }
     let other = Facts { cause: Some(Cause::NoSourceAddress), ..exhausted_range(40_000, 40_999) };
     assert_eq!(says("small-range", &other), "silent");
+}
+
+#[test]
+fn who_left_ports_in_time_wait_is_named_where_it_is_known() {
+    let left = |pid, name, time_wait| Holding { time_wait, ..holding(name, pid, time_wait) };
+    let mut facts = exhausted(&[(SocketState::TimeWait, 28_200), (SocketState::Established, 32)]);
+    if let Some(row) = &mut facts.row {
+        row.holders = (100..110).map(|pid| left(pid, "curl", 2_800)).collect();
+        row.holders.extend([left(7, "wget", 200), holding("java", 812, 32)]);
+    }
+    let said = says("time-wait", &facts);
+    assert!(said.contains("connections that are over; curl left 28,000, wget left 200;"), "{said}");
+    // Who has the others open has no part in it.
+    facts.row.as_mut().unwrap().by_state = vec![(SocketState::Established, 28_232)];
+    assert!(says("live-connections", &facts).ends_with("; java (pid 812) has 32"));
 }

@@ -2,7 +2,7 @@
 //!
 //! In: states, rate, settings. Out: how many connects/s the ports can carry. Must not know: other rules.
 
-use super::{Evidence, Rule, weight};
+use super::{Evidence, Rule, left_by, weight};
 use crate::diagnose::advice::{
     about_time_wait, everything_is_local, more_addresses, reuse_connections, take_over_time_wait,
     whole_range_on_socket, widen,
@@ -61,10 +61,11 @@ fn check(facts: &Facts) -> Option<Evidence> {
     Some(Evidence {
         weight_permille,
         sentence: format!(
-            "{} of the {} {} are in TIME_WAIT, left by connections that are over{rate}{most}",
+            "{} of the {} {} are in TIME_WAIT, left by connections that are over{}{rate}{most}",
             grouped(waiting),
             counted(row.usable, "port"),
-            facts.path()
+            facts.path(),
+            left_by(&row.holders)
         ),
         fragment: format!("{} in TIME_WAIT", counted(waiting, "port")),
     })

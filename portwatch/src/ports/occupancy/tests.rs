@@ -50,6 +50,9 @@ fn rows(table: &Table) -> Vec<String> {
 
 fn shown(row: &Occupancy) -> String {
     let holders = row.holders.iter().map(|holding| match &holding.holder {
+        Holder::Process(process) if holding.time_wait > 0 => {
+            format!("{}:{} ({})", process.tgid.0, holding.count, holding.time_wait)
+        }
         Holder::Process(process) => format!("{}:{}", process.tgid.0, holding.count),
         other => format!("{other:?}:{}", holding.count),
     });
@@ -167,6 +170,17 @@ fn rows_say_what_is_taken_of_what_could_be_had() {
                 (TCP, TimeWait, "10.0.0.1:40000", "10.0.0.2:80", 0),
             ],
             &["Tcp 10.0.0.1 10.0.0.2:80 1/10 [(Established, 1)] [TimeWait:1 1:1]"],
+        ),
+        (
+            "of what a process has, the part in TIME_WAIT is told",
+            &[],
+            &[
+                (TCP, TimeWait, "10.0.0.1:40000", "10.0.0.2:80", 1),
+                (TCP, TimeWait, "10.0.0.1:40001", "10.0.0.2:80", 1),
+                (TCP, Established, "10.0.0.1:40002", "10.0.0.2:80", 1),
+                (TCP, TimeWait, "10.0.0.1:40003", "10.0.0.2:80", 2),
+            ],
+            &["Tcp 10.0.0.1 10.0.0.2:80 4/10 [(TimeWait, 3), (Established, 1)] [1:3 (2) 2:1 (1)]"],
         ),
         (
             "UDP has ports of its own, one row for the namespace",

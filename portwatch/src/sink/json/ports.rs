@@ -112,7 +112,10 @@ fn holding(holding: &Holding) -> Value {
     let count = holding.count;
     let unknown = |why: &str| json!({ "unknown": why, "count": count });
     match &holding.holder {
-        Holder::Process(who) => json!({ "process": process(who), "count": count }),
+        Holder::Process(who) => match holding.time_wait {
+            0 => json!({ "process": process(who), "count": count }),
+            time_wait => json!({ "process": process(who), "count": count, "time_wait": time_wait }),
+        },
         Holder::TimeWait => unknown("time_wait"),
         Holder::Closed => unknown("closed"),
         Holder::NotFound => unknown("not_found"),

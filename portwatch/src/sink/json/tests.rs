@@ -127,9 +127,11 @@ fn losses_summary_and_end_say_what_they_count() {
         r#"{"type":"end","failures":9,"delivered":6,"suppressed":0,"lost":{"queue_full":3},"watched_ns":7}"#;
     assert_eq!(line(&Item::End(end)).trim_end(), expected);
 
-    let no_room = NoRoom { callers: 2, details: 0, repeats: 1 };
-    let value: Value = serde_json::from_str(&line(&Item::End(End { no_room, ..End::default() }))).unwrap();
-    assert_eq!(value["no_room"], serde_json::json!({ "callers": 2, "repeats": 1 }));
+    let no_room = NoRoom { callers: 2, details: 0, repeats: 1, owners: 4 };
+    let end = End { no_room, owners: Some(9), ..End::default() };
+    let value: Value = serde_json::from_str(&line(&Item::End(end))).unwrap();
+    assert_eq!(value["no_room"], serde_json::json!({ "callers": 2, "repeats": 1, "owners": 4 }));
+    assert_eq!(value["owners"], 9);
 }
 
 #[test]
@@ -175,7 +177,7 @@ fn a_bind_says_which_address_it_wanted_and_has_no_destination() {
 #[test]
 fn a_snapshot_is_a_line_and_one_for_each_row() {
     let netns = NetnsId(4);
-    let holding = |holder, count| Holding { holder, count };
+    let holding = |holder, count, time_wait| Holding { holder, count, time_wait };
     let row = Occupancy {
         netns,
         protocol: Protocol::Tcp,
@@ -185,7 +187,11 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         used: 3,
         usable: 6,
         by_state: vec![(SocketState::TimeWait, 2), (SocketState::FinWait2, 1)],
-        holders: vec![holding(Holder::TimeWait, 2), holding(Holder::NotFound, 1)],
+        holders: vec![
+            holding(Holder::TimeWait, 1, 1),
+            holding(Holder::Process(process(b"y", Details::Exited)), 1, 1),
+            holding(Holder::NotFound, 1, 0),
+        ],
         time_wait: Some(TimeWait { last_10_s: 1, over_in_s: 42 }),
     };
     let any = Occupancy {
@@ -195,7 +201,7 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         used: 1,
         usable: 7,
         by_state: vec![(SocketState::Bound, 1)],
-        holders: vec![holding(Holder::Process(process(b"x", Details::Exited)), 1)],
+        holders: vec![holding(Holder::Process(process(b"x", Details::Exited)), 1, 0)],
         time_wait: None,
         ..row.clone()
     };
@@ -242,7 +248,8 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
             r#""source":"10.0.0.1","destination":{"address":"10.0.0.2","port":443},"device":3,"used":3,"usable":6,"#,
             r#""port_range":{"low":40000,"high":40009},"reserved":3,"bound_by_others":1,"#,
             r#""by_state":{"time_wait":2,"fin_wait2":1},"time_wait":{"last_10_s":1,"over_in_s":42},"#,
-            r#""holders":[{"unknown":"time_wait","count":2},{"unknown":"not_found","count":1}]}"#,
+            r#""holders":[{"unknown":"time_wait","count":1},{"process":{"pid":7,"tid":8,"comm":"y","start_ns":5,"uid":1,"#,
+            r#""gid":2,"cgroup":3,"exited":true},"count":1,"time_wait":1},{"unknown":"not_found","count":1}]}"#,
         ),
         concat!(
             r#"{"type":"ports","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"netns":4,"protocol":"tcp","#,

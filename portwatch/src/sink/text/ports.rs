@@ -3,13 +3,12 @@
 use std::fmt::Write as _;
 
 use super::columns::{Align, Columns};
-use crate::event::{Holder, Holding, Occupancy, PortRange, Protocol, Snapshot, SocketState};
-use crate::term::{Paint, Size, clean};
+use super::holders::held_by;
+use crate::event::{Occupancy, PortRange, Protocol, Snapshot, SocketState};
+use crate::term::{Paint, Size};
 
 /// Rows that are shown where nobody says how many and no terminal has a height; all are in JSON.
 const SHOWN_ROWS: usize = 40;
-/// Holders of a row that are named.
-const SHOWN_HOLDERS: usize = 3;
 /// Fewer rows say nothing, however low the terminal is.
 const LEAST_ROWS: usize = 3;
 /// Puts the cursor home and clears the screen (ECMA-48 8.3.21 and 8.3.39).
@@ -138,7 +137,7 @@ fn within_one(row: &Occupancy) -> [String; 7] {
         row.source.map_or_else(|| "any".to_owned(), |source| source.to_string()),
         destination(row),
         states(row),
-        holders(&row.holders),
+        held_by(&row.holders),
     ]
 }
 
@@ -185,23 +184,6 @@ fn state(state: SocketState) -> &'static str {
         SocketState::Closing => "CLOSING",
         SocketState::Listen => "LISTEN",
         SocketState::Bound => "bound",
-    }
-}
-
-pub(super) fn holders(holders: &[Holding]) -> String {
-    let mut words: Vec<String> = holders.iter().take(SHOWN_HOLDERS).map(holding).collect();
-    if let Some(more @ 1..) = holders.len().checked_sub(SHOWN_HOLDERS) {
-        words.push(format!("{more} more"));
-    }
-    words.join(", ")
-}
-
-fn holding(Holding { holder, count }: &Holding) -> String {
-    match holder {
-        Holder::Process(process) => format!("{} (pid {}) {count}", clean(&process.comm.0), process.tgid.0),
-        Holder::TimeWait => format!("nobody (TIME_WAIT) {count}"),
-        Holder::Closed => format!("nobody (closed) {count}"),
-        Holder::NotFound => format!("unknown {count}"),
     }
 }
 

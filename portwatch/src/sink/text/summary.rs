@@ -70,12 +70,17 @@ pub(super) fn total(end: &End) -> String {
 }
 
 /// What had no room, a line each.
-fn full_tables(NoRoom { callers, details, repeats }: NoRoom) -> String {
+fn full_tables(NoRoom { callers, details, repeats, owners }: NoRoom) -> String {
     let mut text = String::new();
     for (count, what, cost) in [
         (callers, "connect", "of which nobody would know who called, had the network refused them"),
         (details, "failure", "told with less detail: the cause may be unknown"),
         (repeats, "failure", "that may be counted twice"),
+        (
+            owners,
+            "connect",
+            "forgotten within a minute: in TIME_WAIT they are nobody's; --holders=N remembers more",
+        ),
     ] {
         if count > 0 {
             let _ =

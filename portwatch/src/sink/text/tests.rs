@@ -91,6 +91,7 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
         lost,
         skipped_runs: Some(0),
         possibly_missed: Some(0),
+        owners: None,
         no_room: NoRoom::default(),
         watched: Duration::from_millis(1250),
     })
@@ -163,12 +164,13 @@ fn runs_that_the_kernel_skipped_are_told() {
 
 #[test]
 fn what_tables_had_no_room_for_is_told_by_what_it_costs() {
-    let no_room = NoRoom { callers: 3, details: 1, repeats: 0 };
+    let no_room = NoRoom { callers: 3, details: 1, repeats: 0, owners: 2 };
     let text = shown(vec![Item::End(End { no_room, ..End::default() })]);
     let expected = "\
 no failures in 0.0 s
 note: tables of the kernel side were full: 3 connects of which nobody would know who called, had the network refused them
 note: tables of the kernel side were full: 1 failure told with less detail: the cause may be unknown
+note: tables of the kernel side were full: 2 connects forgotten within a minute: in TIME_WAIT they are nobody's; --holders=N remembers more
 ";
     assert_eq!(text, expected);
 }

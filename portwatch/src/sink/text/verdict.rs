@@ -5,7 +5,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::ports::{holders, states};
+use super::holders::held_by;
+use super::ports::states;
 use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Standing, Verdict};
 use crate::event::{BootNs, Occupancy};
 use crate::term::{Paint, clean};
@@ -28,7 +29,7 @@ pub(super) fn in_short(verdict: &Verdict, row: Option<&Occupancy>, time: &str, p
             row.used,
             row.usable,
             states(row),
-            holders(&row.holders)
+            held_by(&row.holders)
         );
     }
     let helps = |advice: &&Advice| matches!(advice.standing, Standing::Helps { .. });

@@ -5,7 +5,7 @@ use crate::kernel::Counters;
 /// A table, by the counter of what it had no room for, and what that costs.
 type Table = (fn(&Counters) -> u64, &'static str);
 
-const TABLES: [Table; 4] = [
+const TABLES: [Table; 5] = [
     (
         |counters| counters.keys_full,
         "the table of processes and destinations is full: the summary counts new ones as `other`",
@@ -21,6 +21,10 @@ const TABLES: [Table; 4] = [
     (
         |counters| counters.reported_full,
         "too many failures at one instant: some may be told and counted twice",
+    ),
+    (
+        |counters| counters.owners_forgotten,
+        "more connects within a minute than --holders remembers: some sockets in TIME_WAIT are nobody's",
     ),
 ];
 
@@ -59,7 +63,14 @@ mod tests {
         let callers = Counters { callers_full: 1, ..Counters::default() };
         assert_eq!(tables.news(&callers), [TABLES[1].1]);
         assert!(tables.news(&callers).is_empty());
-        let all = Counters { callers_full: 2, keys_full: 1, details_full: 1, reported_full: 1, ..callers };
-        assert_eq!(tables.news(&all), [TABLES[0].1, TABLES[2].1, TABLES[3].1]);
+        let all = Counters {
+            callers_full: 2,
+            keys_full: 1,
+            details_full: 1,
+            reported_full: 1,
+            owners_forgotten: 1,
+            ..callers
+        };
+        assert_eq!(tables.news(&all), [TABLES[0].1, TABLES[2].1, TABLES[3].1, TABLES[4].1]);
     }
 }

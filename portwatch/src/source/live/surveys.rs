@@ -6,15 +6,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::{Error, Result};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
 use crate::event::{Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
-use crate::ports::{Netns, PortsError, Query};
-use crate::source::survey::Survey;
+use crate::ports::{Netns, Query};
+use crate::source::survey::{Connected, Survey};
 
 /// How soon one place is looked at again while ports are short there.
 const AGAIN_AFTER: Duration = Duration::from_secs(30);
@@ -46,7 +48,7 @@ struct Place {
 /// What came of a look.
 struct Answer {
     survey: Survey,
-    result: Result<Snapshot, PortsError>,
+    result: Result<Snapshot>,
     took: Duration,
 }
 
@@ -75,13 +77,15 @@ pub(super) struct Surveys {
     not_before: Instant,
     regular: Option<Regular>,
     spare_calls: bool,
+    connected: Arc<Connected>,
     /// Refusals that were told.
     told: Vec<String>,
 }
 
 impl Surveys {
-    /// Looks wherever ports run short, and at this; with few system calls, if these are to be spared.
-    pub(super) fn new(regular: Option<Regular>, spare_calls: bool) -> Self {
+    /// Looks wherever ports run short, and at this; with few system calls, if these are to be spared. Who connected a socket
+    /// `connected` says.
+    pub(super) fn new(regular: Option<Regular>, connected: Arc<Connected>, spare_calls: bool) -> Self {
         Self {
             seen: HashMap::new(),
             waiting: VecDeque::new(),
@@ -90,6 +94,7 @@ impl Surveys {
             not_before: Instant::now(),
             regular,
             spare_calls,
+            connected,
             told: Vec::new(),
         }
     }
@@ -184,9 +189,10 @@ impl Surveys {
         let Some(mut survey) = self.survey.take() else { return };
         let (sender, running) = oneshot::channel();
         self.running = Some(running);
+        let connected = Arc::clone(&self.connected);
         let work = move || {
             let began = Instant::now();
-            let result = survey.take(&query);
+            let result = survey.take(&query, &*connected);
             // Nobody waits for it any more if portwatch ends.
             let _ = sender.send(Answer { survey, result, took: began.elapsed() });
         };
@@ -217,8 +223,8 @@ impl Surveys {
     }
 
     /// Once each.
-    fn tell(&mut self, error: &PortsError) {
-        let text = error.to_string();
+    fn tell(&mut self, error: &Error) {
+        let text = format!("{error:#}");
         if self.told.len() < MAX_TOLD && !self.told.contains(&text) {
             log::warn!("who holds the ports is not known: {text}");
             self.told.push(text);

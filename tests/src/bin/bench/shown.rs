@@ -16,6 +16,8 @@ pub(crate) enum Shows {
     LedgerOfAll,
     /// The number of failures, as a map of bpftrace.
     Map,
+    /// The number of refused and accepted connects, as a map of bpftrace, and nothing for failures.
+    SuccessMap,
     /// A line with this for each failure.
     FailureLines(&'static str),
     /// So many lines for each refused and each accepted connect, and nothing for failures.
@@ -36,6 +38,12 @@ impl Shows {
             Self::Ledger => delivered(output)?,
             Self::LedgerOfAll => delivered(output)?.saturating_sub(u64::try_from(SUCCEEDING)?),
             Self::Map => output.lines().filter_map(map_value).sum(),
+            Self::SuccessMap => {
+                let counted: u64 = output.lines().filter_map(map_value).sum();
+                let expected = 2 * u64::try_from(SUCCEEDING)?;
+                ensure!(counted == expected, "it counted {counted} instead of {expected}: {}", start(output));
+                return Ok(Some(0));
+            }
             Self::FailureLines(with) => count(output, with)?,
             Self::Successes(refused, accepted) => {
                 let lines = count(output, OWN_NAME)?;
@@ -54,7 +62,7 @@ fn delivered(output: &str) -> Result<u64> {
     lines.last().and_then(|end| end["delivered"].as_u64()).context("no number of delivered failures")
 }
 
-/// `@[PID, NAME]: COUNT`
+/// `@[PID, NAME]: COUNT`, and with more between the brackets.
 fn map_value(line: &str) -> Option<u64> {
     line.strip_prefix("@[")?.split_once("]: ")?.1.parse().ok()
 }

@@ -72,11 +72,18 @@ impl Subject {
     }
 }
 
-const OWN: [Subject; 4] = [
+const OWN: [Subject; 5] = [
     Subject::EMPTY_PAIR,
     Subject::portwatch("portwatch", Load::All, Shows::Ledger),
     Subject::portwatch("portwatch, its reader stopped", Load::Stopped, Shows::Ledger),
     Subject::portwatch("portwatch, beyond the bound", Load::Beyond, Shows::Ledger),
+    Subject {
+        name: "portwatch --holders",
+        command: &["portwatch", "trace", "--json", "--holders"],
+        attached: Attached::Hooks(ALL, PORTWATCH_READY),
+        shows: Shows::Ledger,
+        load: Load::All,
+    },
 ];
 
 /// portwatch, doing more or otherwise.
@@ -104,7 +111,7 @@ const MORE: [Subject; 3] = [
     },
 ];
 
-const PEERS: [Subject; 7] = [
+const PEERS: [Subject; 8] = [
     Subject::bpftrace(
         "bpftrace kretfunc, counting",
         &["bpftrace", "-e", "kretfunc:tcp_v4_connect /(int32)retval == -99/ { @[pid, comm] = count(); }"],
@@ -132,6 +139,17 @@ const PEERS: [Subject; 7] = [
             "kretprobe:tcp_v4_connect /(int32)retval == -99/ { printf(\"failed %d %s\\n\", pid, comm); }",
         ],
         Shows::FailureLines("failed "),
+    ),
+    // What --holders does, without a bound, and without saying which socket it was.
+    Subject::bpftrace(
+        "bpftrace, by process and destination",
+        &[
+            "bpftrace",
+            "-e",
+            "kretfunc:tcp_v4_connect /(int32)retval == 0/ { @[pid, comm, args->sk->__sk_common.skc_daddr, \
+             args->sk->__sk_common.skc_dport] = count(); }",
+        ],
+        Shows::SuccessMap,
     ),
     // To it a refused connect succeeds: its first packet went out.
     Subject::libbpf_tool("libbpf-tools tcpconnect", &["tcpconnect"], Shows::Successes(1, 1)),

@@ -18,7 +18,7 @@ fn process(tgid: u32, comm: &[u8], count: u32) -> Holding {
         cgroup: CgroupId(1),
         details: Details::NotRead,
     };
-    Holding { holder: Holder::Process(process), count }
+    Holding { holder: Holder::Process(process), count, time_wait: 0 }
 }
 
 fn row(used: u32, by_state: &[(SocketState, u32)], holders: Vec<Holding>) -> Occupancy {
@@ -38,7 +38,7 @@ fn row(used: u32, by_state: &[(SocketState, u32)], holders: Vec<Holding>) -> Occ
 
 /// A full row, one with many holders and a device, one of what is bound.
 fn snapshot() -> Snapshot {
-    let nobody = |holder, count| Holding { holder, count };
+    let nobody = |holder, count| Holding { holder, count, time_wait: 0 };
     let (established, time_wait) = (SocketState::Established, SocketState::TimeWait);
     let holders = vec![nobody(Holder::TimeWait, 90), process(132, b"cu\x1b[31mrl", 8)];
     let full = row(98, &[(time_wait, 90), (established, 8)], holders);

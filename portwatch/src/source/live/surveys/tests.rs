@@ -1,5 +1,7 @@
 //! Which failures make portwatch look, where, and how often. What it finds there is another matter.
 
+use std::sync::Arc;
+
 use super::{MAX_PLACES, MAX_WAITING, Surveys, is_shortage, place, query};
 use crate::event::{
     BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage,
@@ -73,7 +75,7 @@ fn no_more_is_asked_for_than_the_failure_is_about() {
 
 #[test]
 fn a_storm_of_one_kind_is_one_look_and_many_kinds_are_bounded() {
-    let mut surveys = Surveys::new(None, false);
+    let mut surveys = Surveys::new(None, Arc::new(|_| Ok(None)), false);
     // Nothing begins: what is running is never awaited here.
     surveys.survey = None;
     (0..1000).for_each(|_| surveys.note(&failure()));

@@ -1,0 +1,129 @@
+//! Who holds the ports of a row, in a few words.
+//!
+//! In: holdings, the most first. Out: a cell.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use crate::event::{Details, Holder, Holding, Text};
+use crate::term::clean;
+
+/// Holders of a row that are named.
+const SHOWN: usize = 3;
+
+/// What is shown as one.
+#[derive(Default)]
+struct Entry {
+    name: String,
+    count: u32,
+    time_wait: u32,
+}
+
+/// The first of them, and how many more there are. Processes that have ended are one by their name: a program that starts
+/// a process for each connection would be a thousand.
+pub(super) fn held_by(holders: &[Holding]) -> String {
+    let entries = entries(holders);
+    let mut words: Vec<String> = entries.iter().take(SHOWN).map(shown).collect();
+    if let Some(more @ 1..) = entries.len().checked_sub(SHOWN) {
+        words.push(format!("{more} more"));
+    }
+    words.join(", ")
+}
+
+fn entries(holders: &[Holding]) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    let mut ended: BTreeMap<&Text, (usize, Entry)> = BTreeMap::new();
+    for Holding { holder, count, time_wait } in holders {
+        let name = match holder {
+            Holder::Process(process) if process.details == Details::Exited => {
+                let (processes, entry) = ended.entry(&process.comm).or_default();
+                *processes += 1;
+                entry.count += count;
+                entry.time_wait += time_wait;
+                entry.name = match *processes {
+                    1 => format!("{} (pid {}, exited)", clean(&process.comm.0), process.tgid.0),
+                    many => format!("{} ({many} processes, exited)", clean(&process.comm.0)),
+                };
+                continue;
+            }
+            Holder::Process(process) => format!("{} (pid {})", clean(&process.comm.0), process.tgid.0),
+            Holder::TimeWait => "nobody (TIME_WAIT)".to_owned(),
+            Holder::Closed => "nobody (closed)".to_owned(),
+            Holder::NotFound => "unknown".to_owned(),
+        };
+        // Of those that are nobody's the name says it.
+        let time_wait = if matches!(holder, Holder::Process(_)) { *time_wait } else { 0 };
+        entries.push(Entry { name, count: *count, time_wait });
+    }
+    entries.extend(ended.into_values().map(|(_, entry)| entry));
+    entries.sort_by_key(|entry| Reverse(entry.count));
+    entries
+}
+
+/// With how many of the ports are in TIME_WAIT, unless none is.
+fn shown(Entry { name, count, time_wait }: &Entry) -> String {
+    match *time_wait {
+        0 => format!("{name} {count}"),
+        all if all == *count => format!("{name} {count} in TIME_WAIT"),
+        some => format!("{name} {count} ({some} in TIME_WAIT)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::held_by;
+    use crate::event::{BootNs, CgroupId, Details, Holder, Holding, Process, Text, Tgid};
+
+    fn of(tgid: u32, comm: &[u8], details: Details, count: u32, time_wait: u32) -> Holding {
+        let process = Process {
+            tgid: Tgid(tgid),
+            start: BootNs(1),
+            tid: None,
+            comm: Text(comm.to_vec()),
+            uid: 0,
+            gid: 0,
+            cgroup: CgroupId(1),
+            details,
+        };
+        Holding { holder: Holder::Process(process), count, time_wait }
+    }
+
+    fn alive() -> Details {
+        Details::Read { exe: None, cmdline: None }
+    }
+
+    #[test]
+    fn ports_in_time_wait_are_told_of_whoever_had_them() {
+        let nobody = Holding { holder: Holder::TimeWait, count: 4, time_wait: 4 };
+        let cases = [
+            ("none", vec![of(812, b"curl", alive(), 9, 0)], "curl (pid 812) 9"),
+            ("some", vec![of(812, b"curl", alive(), 9, 7)], "curl (pid 812) 9 (7 in TIME_WAIT)"),
+            (
+                "all of one that has ended",
+                vec![of(812, b"curl", Details::Exited, 26837, 26837)],
+                "curl (pid 812, exited) 26837 in TIME_WAIT",
+            ),
+            ("nobody's", vec![nobody], "nobody (TIME_WAIT) 4"),
+            (
+                "a name made to confuse",
+                vec![of(812, b"a\x1b[2J", Details::Exited, 1, 1)],
+                "a\\u{1b}[2J (pid 812, exited) 1 in TIME_WAIT",
+            ),
+        ];
+        for (what, holders, expected) in cases {
+            assert_eq!(held_by(&holders), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn processes_that_have_ended_are_one_by_their_name() {
+        let mut holders = vec![of(5, b"nginx", alive(), 30, 0)];
+        holders.extend((100..120).map(|pid| of(pid, b"curl", Details::Exited, 2, 2)));
+        holders.extend((200..202).map(|pid| of(pid, b"curl", alive(), 1, 0)));
+        holders.push(of(300, b"wget", Details::Exited, 1, 1));
+        assert_eq!(
+            held_by(&holders),
+            "curl (20 processes, exited) 40 in TIME_WAIT, nginx (pid 5) 30, curl (pid 200) 1, 2 more"
+        );
+    }
+}

@@ -1,0 +1,237 @@
+//! Whose sockets are that nobody has open any more.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::Stdio;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use portwatch_tests::churn::{self, Churn, connections, left_in_time_wait, name};
+use portwatch_tests::netns::{Netns, set};
+use portwatch_tests::portwatch::{Session, Watching, command};
+use portwatch_tests::tally;
+use serde_json::{Value, json};
+
+const DESTINATION: &str = "127.0.0.1:8080";
+
+/// A namespace with these local ports, none of which is used again while it is in TIME_WAIT, or loses its TIME_WAIT: late
+/// packets of two processors are answered by a reset, which ends one (RFC 1337).
+fn namespace(low: u16, high: u16) -> Netns {
+    let netns = Netns::with_ports(low, high).unwrap();
+    set("ipv4/tcp_tw_reuse", "0").unwrap();
+    set("ipv4/tcp_rfc1337", "1").unwrap();
+    netns
+}
+
+/// Somebody who accepts so many connections and closes each once its peer has: the peer gets the TIME_WAIT.
+fn server(address: &str, accepts: u32) -> JoinHandle<()> {
+    let listener = TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        for _ in 0..accepts {
+            let (mut accepted, _) = listener.accept().unwrap();
+            assert_eq!(accepted.read(&mut [0]).unwrap(), 0);
+        }
+    })
+}
+
+/// Waits until so many sockets of this namespace are in TIME_WAIT.
+fn wait_for_time_wait(expected: u32) {
+    let since = Instant::now();
+    loop {
+        let text = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap();
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let at = words.iter().position(|word| *word == "tw").unwrap();
+        let now: u32 = words[at + 1].parse().unwrap();
+        if now >= expected {
+            assert_eq!(now, expected);
+            return;
+        }
+        assert!(since.elapsed() < Duration::from_secs(10), "{now} of {expected} are in TIME_WAIT");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The row of connections to this address in what the end of a session says of the ports; none where sock_diag is missing.
+fn row<'a>(session: &'a Session, address: &str) -> Option<&'a Value> {
+    if session.stderr.contains("modprobe tcp_diag") {
+        println!("skipped: sock_diag is a module here, and none of this version was found");
+        return None;
+    }
+    let place = json!({ "address": address, "port": 8080 });
+    let row = session.lines.iter().find(|line| line["type"] == "ports" && line["destination"] == place);
+    assert!(row.is_some(), "no row in {:?}\n{}", session.lines, session.stderr);
+    row
+}
+
+/// Whether the kernel lets programs ask for cookies: since Linux 5.12.
+fn has_cookies(session: &Session) -> bool {
+    !session.limits().any(|limit| limit.contains("no cookies of sockets"))
+}
+
+/// What each process has of `row`, by its pid, and what is nobody's.
+fn holdings(row: &Value) -> (HashMap<u64, &Value>, &Value) {
+    let holders = row["holders"].as_array().unwrap();
+    let nobody = holders.iter().find(|holder| holder["unknown"] == "time_wait").unwrap_or(&Value::Null);
+    let by_pid = holders.iter().filter_map(|holder| Some((holder["process"]["pid"].as_u64()?, holder)));
+    (by_pid.collect(), nobody)
+}
+
+/// That each process of `churned` has in `row` what it left behind.
+fn each_has_its_own(row: &Value, churned: &Churn) {
+    let (by_pid, _) = holdings(row);
+    assert_eq!(by_pid.len(), churned.pids.len(), "processes that hold something");
+    for (n, (pid, connections)) in (0..).zip(churned.pids.iter().zip(&churned.connections)) {
+        let holder = by_pid.get(&u64::from(*pid)).copied().unwrap_or(&Value::Null);
+        assert_eq!(holder["process"]["comm"], name(n), "process {n}: {holder}");
+        assert_eq!(holder["process"]["exited"], true, "{holder}");
+        assert_eq!((&holder["count"], &holder["time_wait"]), (&json!(connections), &json!(connections)));
+    }
+}
+
+#[test]
+fn every_time_wait_is_whose_process_connected_it_and_older_ones_are_unknown() {
+    const PROCESSES: u32 = 1500;
+    const OLDER: u32 = 100;
+    let made: u32 = (0..PROCESSES).map(connections).sum();
+    let all = made + OLDER;
+    let _netns = namespace(20000, 20000 + u16::try_from(all).unwrap() - 1);
+    let server = server(DESTINATION, all);
+    (0..OLDER).for_each(|_| left_in_time_wait(DESTINATION.parse().unwrap()).unwrap());
+    wait_for_time_wait(OLDER);
+    let watching = Watching::start(&["trace", "--json", "--holders"]).unwrap();
+    let churned = churn::run(&["connections", &PROCESSES.to_string(), DESTINATION]).unwrap();
+    server.join().unwrap();
+    wait_for_time_wait(all);
+    let tally = tally::run(&["--dest", DESTINATION]).unwrap();
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 1, "every port is in TIME_WAIT");
+    let session = watching.end().unwrap();
+    let Some(row) = row(&session, "127.0.0.1") else { return };
+    assert_eq!((&row["used"], &row["by_state"]), (&json!(all), &json!({ "time_wait": all })));
+    let (by_pid, nobody) = holdings(row);
+    if !has_cookies(&session) {
+        assert_eq!((by_pid.len(), &nobody["count"]), (0, &json!(all)), "nothing can be known");
+        assert!(session.end()["owners"].is_null(), "{}", session.end());
+        return;
+    }
+    each_has_its_own(row, &churned);
+    assert_eq!(nobody["count"], OLDER, "those from before");
+    assert_eq!(session.end()["owners"], made, "{}", session.end());
+    assert!(session.end()["no_room"].is_null(), "{}", session.end());
+}
+
+#[test]
+fn each_way_knows_who_connected_over_either_family() {
+    const PROCESSES: u32 = 21;
+    let made: u32 = (0..PROCESSES).map(connections).sum();
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        for (address, to) in [(DESTINATION, "127.0.0.1"), ("[::1]:8080", "::1"), ("mapped", "127.0.0.1")] {
+            let _netns = namespace(20000, 20000 + u16::try_from(made).unwrap() - 1);
+            let is_mapped = address == "mapped";
+            let address = if is_mapped { "[::ffff:127.0.0.1]:8080" } else { address };
+            let server = server(if is_mapped { DESTINATION } else { address }, made);
+            let watching = Watching::start(&["trace", "--json", "--holders", "--mode", mode]).unwrap();
+            let churned = churn::run(&["connections", &PROCESSES.to_string(), address]).unwrap();
+            server.join().unwrap();
+            wait_for_time_wait(made);
+            assert!(TcpStream::connect(address).is_err(), "every port is in TIME_WAIT");
+            let session = watching.end().unwrap();
+            if !has_cookies(&session) {
+                println!("skipped: this kernel gives programs no cookies of sockets");
+                return;
+            }
+            let Some(row) = row(&session, to) else { return };
+            println!("{mode}, {address}");
+            each_has_its_own(row, &churned);
+        }
+    }
+}
+
+#[test]
+fn who_is_forgotten_for_newer_connects_is_counted() {
+    const ROOM: u64 = 1024;
+    let _netns = Netns::new().unwrap();
+    let watching = Watching::start(&["trace", "--json", "--holders=1024"]).unwrap();
+    // Each has sent its packet before it is refused.
+    let tally = tally::run(&["--dest", "127.0.0.1:9", "--attempts", "3000"]).unwrap();
+    let connects = tally.failed("ECONNREFUSED");
+    assert_eq!(connects, 3000);
+    let session = watching.end().unwrap();
+    if !has_cookies(&session) {
+        println!("skipped: this kernel gives programs no cookies of sockets");
+        return;
+    }
+    assert_eq!(session.end()["owners"], connects, "{}", session.end());
+    // Less, if processors left out places.
+    let forgotten = session.end()["no_room"]["owners"].as_u64().unwrap();
+    assert!((connects - ROOM..connects).contains(&forgotten), "{}", session.end());
+    assert!(
+        session.stderr.contains("more connects within a minute than --holders remembers"),
+        "{}",
+        session.stderr
+    );
+}
+
+/// The next row of the destination for which this holds.
+fn wait_for(stdout: &mut impl BufRead, is_it: impl Fn(&Value) -> bool) -> Option<Value> {
+    let since = Instant::now();
+    let mut lines = String::new();
+    loop {
+        assert!(since.elapsed() < Duration::from_secs(20), "{lines}");
+        let from = lines.len();
+        if stdout.read_line(&mut lines).unwrap() == 0 {
+            return None;
+        }
+        let line: Value = serde_json::from_str(&lines[from..]).unwrap();
+        if line["destination"]["port"] == 8080 && is_it(&line) {
+            return Some(line);
+        }
+    }
+}
+
+#[test]
+fn a_socket_that_was_seen_open_is_known_in_time_wait_without_programs() {
+    const CONNECTIONS: u32 = 50;
+    let _netns = namespace(20000, 20099);
+    let server = server(DESTINATION, CONNECTIONS + 1);
+    left_in_time_wait(DESTINATION.parse().unwrap()).unwrap();
+    wait_for_time_wait(1);
+    let attempts = CONNECTIONS.to_string();
+    let mut load = tally::start(&["--dest", DESTINATION, "--attempts", &attempts, "--hold"]).unwrap();
+    let mut ports = command(&["ports", "--json", "--dest", DESTINATION, "--watch", "100ms"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(ports.stdout.take().unwrap());
+    let open = wait_for(&mut stdout, |row| row["by_state"]["established"] == CONNECTIONS);
+    load.kill().unwrap();
+    load.wait().unwrap();
+    let mut stderr = String::new();
+    if open.is_none() {
+        ports.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        ports.wait().unwrap();
+        assert!(stderr.contains("modprobe tcp_diag"), "{stderr}");
+        println!("skipped: sock_diag is a module here, and none of this version was found");
+        return;
+    }
+    server.join().unwrap();
+    // What is known of a process is looked up again after a second.
+    let all_left = |row: &Value| {
+        let mut holders = row["holders"].as_array().unwrap().iter();
+        row["by_state"]["time_wait"] == CONNECTIONS + 1
+            && holders.any(|holder| holder["process"]["exited"] == true)
+    };
+    let left = wait_for(&mut stdout, all_left).unwrap();
+    kill(Pid::from_raw(i32::try_from(ports.id()).unwrap()), Signal::SIGINT).unwrap();
+    assert_eq!(ports.wait().unwrap().code(), Some(0));
+    let (by_pid, nobody) = holdings(&left);
+    assert_eq!(nobody, &json!({ "unknown": "time_wait", "count": 1 }), "the older one");
+    let holder = by_pid[&u64::from(load.id())];
+    let expected = (&json!(CONNECTIONS), &json!(CONNECTIONS), &json!("loadgen"), &json!(true));
+    let process = &holder["process"];
+    assert_eq!((&holder["count"], &holder["time_wait"], &process["comm"], &process["exited"]), expected);
+}
