@@ -234,6 +234,89 @@ pub struct FailureRecord {
     pub reserved: [u8; 2],
 }
 
+/// Bytes of a setting's name, terminating NUL included: as many as the longest that is watched needs, and some.
+pub const SYSCTL_NAME_LEN: usize = 32;
+/// A setting's name as the last part of its path below /proc/sys, padded with NULs.
+pub type SysctlName = [u32; SYSCTL_NAME_LEN / 4];
+
+/// A setting whose changes are told, by its [`SysctlName`].
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WatchedSysctl {
+    /// Which of the settings that user space knows; the kernel side only hands it on.
+    pub which: u32,
+    /// How its value lies in memory, `SYSCTL_`.
+    pub form: u32,
+}
+
+/// [`WatchedSysctl::form`]: an int, or an unsigned number of one byte; the kernel says which.
+pub const SYSCTL_NUMBER: u32 = 1;
+/// [`WatchedSysctl::form`]: an unsigned int.
+pub const SYSCTL_UNSIGNED: u32 = 2;
+/// [`WatchedSysctl::form`]: an int of timer ticks, told in seconds.
+pub const SYSCTL_TICKS: u32 = 3;
+/// [`WatchedSysctl::form`]: the namespace's port range, `high << 16 | low` in a record.
+pub const SYSCTL_PORT_RANGE: u32 = 4;
+/// [`WatchedSysctl::form`]: a pointer to [`Ports`].
+pub const SYSCTL_PORTS: u32 = 5;
+
+/// All ports, one bit each, as the kernel's bitmaps have them (`struct ctl_table.data` of `proc_do_large_bitmap`).
+pub type Ports = [u64; 1024];
+
+/// A setting that was changed. Records in the ring are told apart by their sizes.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SysctlRecord {
+    /// When the write returned, boot-clock nanoseconds.
+    pub boot_ns: u64,
+    /// Version 2 control group of the writer.
+    pub cgroup_id: u64,
+    /// Start of the writer's thread-group leader, as in [`FailureKey::start_boot_ns`].
+    pub start_boot_ns: u64,
+    /// Name of the writing thread; after its NUL only NULs.
+    pub comm: Comm,
+    /// Name of the folder that the setting lies in, NUL-terminated: for a setting of an interface that interface.
+    pub folder: Words,
+    /// Thread-group id in the initial pid namespace.
+    pub tgid: u32,
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// User id in the initial user namespace.
+    pub uid: u32,
+    /// Group id in the initial user namespace.
+    pub gid: u32,
+    /// Inode number of the network namespace that the setting belongs to.
+    pub netns: u32,
+    /// [`WatchedSysctl::which`].
+    pub which: u32,
+    /// [`WatchedSysctl::form`].
+    pub form: u32,
+    /// 1 where `old` is known.
+    pub has_old: u32,
+    /// Value before the write; with [`SYSCTL_PORTS`] zero.
+    pub old: u32,
+    /// Value after it, likewise.
+    pub new: u32,
+}
+
+/// A setting of the form [`SYSCTL_PORTS`] that was written; it may have had that value before.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PortsSysctlRecord {
+    /// Who, where and which.
+    pub sysctl: SysctlRecord,
+    /// Before the write, if [`SysctlRecord::has_old`].
+    pub old: Ports,
+    /// After it.
+    pub new: Ports,
+}
+
+/// Records of changed numbers that are sent in one window of [`WINDOW_SHIFT`]: any user may write settings of a
+/// namespace of their own, and must not fill the ring.
+pub const SYSCTLS_PER_WINDOW: u32 = 256;
+/// The same of [`PortsSysctlRecord`]s, which take half of the ring then.
+pub const PORTS_SYSCTLS_PER_WINDOW: u32 = 32;
+
 /// Whose searches for a port are measured together.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -299,8 +382,11 @@ pub const COUNTER_SEARCH_UNMEASURED: u32 = 9;
 pub const COUNTER_OWNERS: u32 = 10;
 /// Index into the map of counters: an owner who was forgotten for a newer one within [`TIME_WAIT_NS`] of the connect.
 pub const COUNTER_OWNERS_FORGOTTEN: u32 = 11;
+/// Index into the map of counters: a setting that was changed, without a record: the ring was full, or too many were
+/// changed at one time.
+pub const COUNTER_SYSCTLS_LOST: u32 = 12;
 /// Number of counters.
-pub const COUNTERS: u32 = 12;
+pub const COUNTERS: u32 = 13;
 
 /// Owners that are remembered unless the user says otherwise: those of 2,184 connects a second for as long as
 /// [`TIME_WAIT_NS`]. 9 MiB.
@@ -425,6 +511,40 @@ pub struct Layout {
     pub reserved: u32,
 }
 
+/// Byte offsets of what leads from a write below /proc/sys to the setting; all 0 where a kernel lacks one.
+///
+/// Injected like [`Settings`], and apart from them: only programs that failing calls never pass read these.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SysctlLayout {
+    /// `kiocb.ki_filp`, pointer to `struct file`.
+    pub call_file: u32,
+    /// `file.f_inode`, pointer to `struct inode`.
+    pub file_inode: u32,
+    /// `file.f_path.dentry`, pointer to `struct dentry`.
+    pub file_entry: u32,
+    /// `dentry.d_parent`, pointer to `struct dentry`.
+    pub entry_parent: u32,
+    /// `dentry.d_name.name`, pointer to its name.
+    pub entry_name: u32,
+    /// Where the inode lies in its `struct proc_inode`: `proc_inode.vfs_inode`.
+    pub inode_vfs: u32,
+    /// `proc_inode.sysctl`, pointer to `struct ctl_table_header`.
+    pub inode_header: u32,
+    /// `proc_inode.sysctl_entry`, pointer to `struct ctl_table`.
+    pub inode_table: u32,
+    /// `ctl_table_header.set`, pointer to `struct ctl_table_set`.
+    pub header_set: u32,
+    /// `net.sysctls`, the set of a network namespace.
+    pub net_set: u32,
+    /// `ctl_table.procname`, pointer to the setting's name.
+    pub table_name: u32,
+    /// `ctl_table.data`, pointer to the value.
+    pub table_data: u32,
+    /// `ctl_table.maxlen`, int: bytes of the value.
+    pub table_bytes: u32,
+}
+
 /// [`Duties::task_by`]: members of tasks are read through the BTF pointer of `bpf_get_current_task_btf` (5.11).
 pub const TASK_BY_TYPE: u32 = 0;
 /// [`Duties::task_by`]: members of tasks are read by `bpf_probe_read_kernel`.
@@ -494,11 +614,16 @@ const _: () = {
     assert!(OWNERS.is_power_of_two() && OWNERS_LEAST.is_power_of_two() && OWNERS_MOST.is_power_of_two());
     assert!(size_of::<FailureRecord>() == 3 * 8 + 40 + 16 + 16 + 12 + 5 * 2 + 2);
     assert!(offset_of!(FailureRecord, reserved) + 2 == size_of::<FailureRecord>());
+    assert!(size_of::<SysctlRecord>() == 3 * 8 + 2 * 16 + 10 * 4);
+    assert!(size_of::<PortsSysctlRecord>() == size_of::<SysctlRecord>() + 2 * 65536 / 8);
+    assert!(size_of::<SysctlRecord>() != size_of::<FailureRecord>());
+    assert!(size_of::<WatchedSysctl>() == 2 * 4 && size_of::<SysctlName>() == SYSCTL_NAME_LEN);
+    assert!(size_of::<SysctlLayout>() == 13 * 4);
     assert!(size_of::<SearchKey>() == 2 * 16 + 4 + 2 + 2);
     assert!(size_of::<Layout>() == 40 * 4);
     assert!(size_of::<Duties>() == 10 * 4);
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_OWNERS_FORGOTTEN + 1 == COUNTERS);
+    assert!(COUNTER_SYSCTLS_LOST + 1 == COUNTERS);
 };

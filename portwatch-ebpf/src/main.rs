@@ -1,7 +1,7 @@
 //! The programs of portwatch: what runs in the kernel.
 //!
 //! In: returns of kernel functions below connect, bind and the calls that send; where they cannot be had,
-//! tracepoints. Out: records in the ring [`maps::EVENTS`], exact counts in [`maps::COUNTS`], and in
+//! tracepoints; and writes of settings. Out: records in the ring [`maps::EVENTS`], exact counts in [`maps::COUNTS`], and in
 //! [`maps::COUNTERS`] why a failure has no record. Must not know: names, texts, diagnoses.
 //!
 //! On success a program loads the return value, compares, and leaves. Kernel members are read by loads the
@@ -35,6 +35,7 @@ mod returned;
 mod search_time;
 mod sock;
 mod stash;
+mod sysctl_change;
 mod task;
 mod user;
 

@@ -5,8 +5,8 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
-    COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, Owner, RING_BYTES, SEARCHES_MAX_KEYS,
-    SearchKey, SearchTimes,
+    Budget, COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, Owner, RING_BYTES,
+    SEARCHES_MAX_KEYS, SearchKey, SearchTimes, SysctlName, WatchedSysctl,
 };
 
 use crate::answers::Answer;
@@ -14,8 +14,9 @@ use crate::calls::Call;
 use crate::notes::{Note, PLACES};
 use crate::search_time::Begun;
 use crate::stash::Kept;
+use crate::sysctl_change::{Before, WRITERS};
 
-/// Failures in detail. Only [`crate::report`] writes it.
+/// Failures in detail, and settings that were changed. Only [`crate::report`] and [`crate::sysctl_change`] write it.
 #[map]
 pub(crate) static EVENTS: RingBuf = RingBuf::with_byte_size(RING_BYTES, 0);
 
@@ -97,6 +98,19 @@ pub(crate) static STASHES: Array<Kept> = Array::with_max_entries(PLACES, 0);
 /// Thread → the arguments of the function that it is in. Used on preemptible kernels only; places as those of [`NOTES`].
 #[map]
 pub(crate) static CALLS: Array<Call> = Array::with_max_entries(PLACES, 0);
+
+/// Settings whose changes are told; user space fills it before programs are attached, with fewer than there are places.
+#[map]
+pub(crate) static WATCHED_SYSCTLS: HashMap<SysctlName, WatchedSysctl> = HashMap::with_max_entries(32, 0);
+
+/// Thread → the value of the setting that it is writing, before. As large as they are, there are few: of two threads
+/// that write at one instant and share a place, one tells its change without the old value.
+#[map]
+pub(crate) static SYSCTLS_BEFORE: Array<Before> = Array::with_max_entries(WRITERS, 0);
+
+/// How many changes were sent lately: of numbers, and of sets of ports.
+#[map]
+pub(crate) static SYSCTL_BUDGETS: Array<Budget> = Array::with_max_entries(2, 0);
 
 /// 1 while user space wants to know: nothing is counted or sent before or after.
 ///

@@ -1,7 +1,7 @@
 //! From "this call failed" to one count and at most one record.
 //!
 //! In: a hook's finding, and who called. Out: one more in a count of [`crate::counts`], and a record of [`EVENTS`] or a
-//! count of why there is none. The only writer of that map.
+//! count of why there is none. No other writes failures there.
 
 use aya_ebpf::helpers::generated::{bpf_jiffies64, bpf_ktime_get_boot_ns};
 use portwatch_ebpf::abi::{
@@ -230,14 +230,15 @@ fn counted<W: Who>(key: &FailureKey, who: &W) -> Option<u64> {
         }
         let boot_ns = now();
         (*entry).last_boot_ns = boot_ns;
-        let sends = spends(&raw mut (*entry).budget, boot_ns);
+        let sends = spends(&raw mut (*entry).budget, boot_ns, || setting!(duties.detail_per_window));
         (*entry).budget.spent_at = if sends { 0 } else { tick };
         sends.then_some(boot_ns)
     }
 }
 
+/// Boot-clock nanoseconds.
 #[inline(always)]
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     // SAFETY: takes no pointer.
     unsafe { bpf_ktime_get_boot_ns() }
 }
@@ -247,17 +248,20 @@ fn window(boot_ns: u64) -> u32 {
     (boot_ns >> WINDOW_SHIFT) as u32
 }
 
-/// Takes one record from the budget of the present window, if there is one left.
+/// Takes one record from the budget of the present window, if there is one left of so many; asked for late, which saves
+/// the storm an instruction.
+///
+/// # Safety
+/// `budget` must be a map value's memory.
 #[inline(always)]
-unsafe fn spends(budget: *mut Budget, boot_ns: u64) -> bool {
-    // SAFETY: the caller's promise: the map's memory. A race lets a few more or fewer pass; each is counted for what
-    // becomes of it.
+pub(crate) unsafe fn spends(budget: *mut Budget, boot_ns: u64, per_window: impl Fn() -> u32) -> bool {
+    // SAFETY: the caller's promise. A race lets a few more or fewer pass; each is counted for what becomes of it.
     unsafe {
         if (*budget).window != window(boot_ns) {
             (*budget).window = window(boot_ns);
             (*budget).sent = 0;
         }
-        let left = (*budget).sent < setting!(duties.detail_per_window);
+        let left = (*budget).sent < per_window();
         if left {
             (*budget).sent += 1;
         }

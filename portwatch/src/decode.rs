@@ -1,6 +1,9 @@
 //! From the kernel side's bytes to facts. Pure: no I/O, no clock, no /proc.
 //!
-//! In: records of the ring, keys and values of tables. Out: [`Failure`], [`Row`], and who connected what.
+//! In: records of the ring, keys and values of tables. Out: [`Failure`], [`SettingChange`], [`Row`], and who connected
+//! what.
+
+mod sysctl;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -9,18 +12,42 @@ use portwatch_ebpf::abi;
 
 use crate::event::{
     BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Row,
-    SearchRow, SearchTimes, Stage, Text, Tgid, Tid, on_the_wire,
+    SearchRow, SearchTimes, SettingChange, Stage, Text, Tgid, Tid, on_the_wire,
 };
 
-/// Bytes of one record.
-pub const RECORD_BYTES: usize = size_of::<abi::FailureRecord>();
+/// What is in one record of the ring.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    /// A call failed.
+    Failure(Failure),
+    /// A setting was changed.
+    Sysctl(SettingChange),
+}
 
-/// The failure in one record of the ring.
+/// Reads one record of the ring, which its size makes known. `ticks_per_second`: of the kernel's timer, in which it
+/// keeps some settings.
 ///
 /// # Errors
-/// [`Malformed`] when these are not the bytes of a record.
-pub fn failure(bytes: &[u8]) -> Result<Failure, Malformed> {
-    let record = record(bytes).ok_or(Malformed)?;
+/// When these are not the bytes of a record.
+pub fn record(bytes: &[u8], ticks_per_second: u32) -> Result<Record, NoRecord> {
+    match sysctl::change(bytes, ticks_per_second) {
+        Some(change) => change.map(Record::Sysctl).map_err(|Malformed| NoRecord::Sysctl),
+        None => failure(bytes).map(Record::Failure).map_err(|Malformed| NoRecord::Failure),
+    }
+}
+
+/// Bytes that are no record, by what they would have been.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRecord {
+    /// A failure, as everything that is not known is taken for.
+    Failure,
+    /// A setting that was changed.
+    Sysctl,
+}
+
+fn failure(bytes: &[u8]) -> Result<Failure, Malformed> {
+    // SAFETY: the type has integers only.
+    let record = unsafe { read::<abi::FailureRecord>(bytes) }.ok_or(Malformed)?;
     let fault = fault(&record.key)?;
     Ok(Failure {
         at: BootNs(record.boot_ns),
@@ -29,7 +56,7 @@ pub fn failure(bytes: &[u8]) -> Result<Failure, Malformed> {
             tgid: Tgid(record.key.tgid),
             start: BootNs(record.key.start_boot_ns),
             tid: Some(Tid(record.tid)),
-            comm: comm(record.comm),
+            comm: text(record.comm),
             uid: record.uid,
             gid: record.gid,
             cgroup: CgroupId(record.cgroup_id),
@@ -54,7 +81,7 @@ pub fn row(key: &abi::FailureKey, value: &abi::FailureCount) -> Result<Row, Malf
             tgid: Tgid(key.tgid),
             start: BootNs(key.start_boot_ns),
             tid: None,
-            comm: comm(value.leader_comm),
+            comm: text(value.leader_comm),
             uid: value.uid,
             gid: value.gid,
             cgroup: CgroupId(value.cgroup_id),
@@ -75,7 +102,7 @@ pub fn owner(owner: &abi::Owner) -> Process {
         tgid: Tgid(owner.tgid),
         start: BootNs(owner.start_boot_ns),
         tid: None,
-        comm: comm(owner.leader_comm),
+        comm: text(owner.leader_comm),
         uid: owner.uid,
         gid: owner.gid,
         cgroup: CgroupId(owner.cgroup_id),
@@ -111,12 +138,13 @@ pub fn search_times(times: &abi::SearchTimes) -> SearchTimes {
 #[error("a record of the kernel side is malformed")]
 pub struct Malformed;
 
-fn record(bytes: &[u8]) -> Option<abi::FailureRecord> {
-    if bytes.len() != RECORD_BYTES {
-        return None;
-    }
-    // SAFETY: as many bytes as the record has, and it consists of integers, for which any bytes are valid.
-    Some(unsafe { bytes.as_ptr().cast::<abi::FailureRecord>().read_unaligned() })
+/// The record that these bytes are, if they are as many as it has.
+///
+/// # Safety
+/// Any bytes must be valid for `T`.
+unsafe fn read<T: Copy>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: as many bytes as are read, and the caller's promise.
+    (bytes.len() == size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 fn fault(key: &abi::FailureKey) -> Result<Fault, Malformed> {
@@ -158,7 +186,8 @@ fn fault(key: &abi::FailureKey) -> Result<Fault, Malformed> {
     })
 }
 
-fn comm(words: abi::Comm) -> Text {
+/// Up to its NUL.
+fn text(words: abi::Words) -> Text {
     let bytes = bytes_of(words);
     Text(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
 }

@@ -4,8 +4,10 @@
 //! where facts come from, what they mean, how they are shown.
 
 mod ports;
+mod sysctl;
 
 pub use ports::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
+pub use sysctl::{Setting, SettingChange};
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -67,7 +69,7 @@ impl Errno {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(pub Vec<u8>);
 
-/// Who failed.
+/// Who failed, who holds a port, who changed a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Process {
     /// With `start` the identity of a process. 0 where the caller is not known, as it connected before
@@ -346,6 +348,9 @@ pub struct End {
     pub owners: Option<u64>,
     /// What the kernel side's tables had no room for.
     pub no_room: NoRoom,
+    /// The most changes of settings that are in no item: those that found no room, and runs of the program that the
+    /// kernel skipped.
+    pub sysctls_lost: u64,
     /// How long was watched.
     pub watched: Duration,
 }
@@ -375,6 +380,8 @@ pub enum Item {
     Lost(Lost),
     /// Detail was not sent.
     Suppressed(Suppressed),
+    /// A setting was changed.
+    Sysctl(SettingChange),
     /// How long searches took; before the summary, if that was asked for.
     Searches(Searches),
     /// Who holds the local ports.

@@ -4,12 +4,13 @@
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portwatch_tests::contract;
-use portwatch_tests::netns::{Full, Netns};
+use portwatch_tests::netns::{Full, Netns, set};
 use serde_json::Value;
 
 /// A session that is ready, in a namespace of its own; none, with the reason printed, where there can be none.
@@ -113,4 +114,51 @@ fn an_answer_of_the_network_is_told_of_who_called() {
     let seen = own(&lines);
     assert_eq!(seen.len(), 1, "{lines:?}");
     assert_eq!((&seen[0]["errno"], &seen[0]["stage"]), (&"ECONNREFUSED".into(), &"network".into()));
+}
+
+#[test]
+fn a_setting_that_is_changed_is_told_within_a_second_also_when_nothing_fails() {
+    let Ok(netns) = Netns::with_ports(40000, 40003) else {
+        println!("skipped: no network namespace can be made here (needs root and iproute2)");
+        return;
+    };
+    let Some(mut child) = watching(&["--duration", "20s"]) else { return };
+    let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut lines = vec![stdout.next().unwrap()];
+    let mut next_change = |lines: &mut Vec<String>| {
+        let since = Instant::now();
+        loop {
+            lines.push(stdout.next().unwrap_or_else(|| panic!("no change was told: {lines:?}")));
+            let line: Value = serde_json::from_str(lines.last().unwrap()).unwrap();
+            if line["type"] == "sysctl" && line["netns"] == netns.id {
+                assert!(since.elapsed() < Duration::from_secs(1), "{:?}: {line}", since.elapsed());
+                return line;
+            }
+        }
+    };
+    // A value that is refused, and one that is there already.
+    assert!(set("ipv4/ip_local_port_range", "5 4").is_err());
+    set("ipv4/ip_local_port_range", "40000 40003").unwrap();
+    let changes = [
+        ("ipv4/ip_local_port_range", "40000 40999", "40000 40003"),
+        ("ipv4/ip_local_reserved_ports", "40005,40010-40012", ""),
+        ("ipv4/tcp_fin_timeout", "17", "60"),
+        ("ipv6/conf/lo/disable_ipv6", "1", "0"),
+    ];
+    for (key, new, old) in changes {
+        set(key, new).unwrap();
+        let change = next_change(&mut lines);
+        assert_eq!(change["key"], format!("net.{}", key.replace('/', ".")), "{change}");
+        assert_eq!((&change["old"], &change["new"]), (&old.into(), &new.into()), "{change}");
+        // By tracepoints nobody knows who it was.
+        let start: Value = serde_json::from_str(&lines[0]).unwrap();
+        let is_known = start["hooks"]["proc_sys_write"] == "fexit";
+        assert_eq!(change["process"]["pid"] == std::process::id(), is_known, "{change}");
+        let limits = start["limits"].to_string();
+        assert_ne!(limits.contains("who changes settings"), is_known, "{limits}");
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+    lines.extend(stdout);
+    assert!(child.wait().unwrap().success());
+    contract::checked(&lines.join("\n")).unwrap();
 }

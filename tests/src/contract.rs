@@ -239,6 +239,17 @@ const LOST: &[Group] = &[SPAN, &[must("reason", LOST_REASONS)]];
 
 const SUPPRESSED: &[Group] = &[SPAN];
 
+const SYSCTL: &[Group] = &[&[
+    must("time", Is::Time),
+    must("monotonic_ns", Is::Count),
+    must("key", Is::Text),
+    may("key_hex", Is::Text),
+    must("netns", Is::Count),
+    may("old", Is::Text),
+    must("new", Is::Text),
+    may("process", Is::Fields(&[PROCESS, THREAD])),
+]];
+
 const TIMES: Group = &[
     must("count", Is::Count),
     must("slow", Is::Count),
@@ -286,6 +297,7 @@ const END: &[Group] = &[&[
     may("possibly_missed", Is::Count),
     may("owners", Is::Count),
     may("no_room", Is::Fields(&[NO_ROOM])),
+    may("sysctls_lost", Is::Count),
     must("watched_ns", Is::Count),
 ]];
 
@@ -304,6 +316,9 @@ pub fn checked(output: &str) -> Result<Vec<Value>> {
     }
     ledger(&lines)?;
     snapshots_among(&lines)?;
+    for change in lines.iter().filter(|line| line["type"] == "sysctl") {
+        ensure!(change["old"] != change["new"], "not changed: {change}");
+    }
     Ok(lines)
 }
 
@@ -400,6 +415,7 @@ fn line(text: &str) -> Result<Value> {
         "failure" => FAILURE,
         "lost" => LOST,
         "suppressed" => SUPPRESSED,
+        "sysctl" => SYSCTL,
         "searches" => SEARCHES,
         "summary" => SUMMARY,
         "end" => END,

@@ -7,4 +7,5 @@ mod network;
 mod port_search;
 mod socket;
 mod syscall;
+mod sysctl;
 mod witness;

@@ -1,17 +1,19 @@
-//! What /proc still knows about a process whose event was just read, or whose socket was found. The only module that
-//! reads /proc and /sys for that.
+//! What /proc still knows about a process whose event was just read, or whose socket was found, and settings where no
+//! hook tells of them. The only module that reads /proc and /sys for that.
 //!
 //! In: a [`Process`] as the kernel side named it. Out: the same with [`Details`]. Identity never comes from here: a
 //! process whose start time does not match is another one. The exception is who holds a socket: that is looked up by
 //! id, as nothing else is known.
 
 mod process;
+mod sysctls;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::event::{BootNs, Details, Process, Tgid};
+pub use sysctls::Sysctls;
 
 /// Processes remembered; when full, all are forgotten and read again.
 const REMEMBERED: usize = 4096;

@@ -13,6 +13,7 @@ mod multi;
 mod plan;
 mod refusal;
 mod ring;
+mod sysctls;
 mod tables;
 mod tracer;
 

@@ -1,6 +1,7 @@
 //! Which program goes to which kernel function.
 
 use super::btf::{Btf, BtfError};
+use super::sysctls;
 
 /// How a program is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(super) struct Wanted {
     pub(super) search_times: bool,
     /// What the kernel skips programs for.
     pub(super) witness: bool,
+    /// Whether programs may read kernel memory by address, which some need.
+    pub(super) probe_reads: bool,
 }
 
 /// Chooses programs by what type information says of this kernel's functions, never by its version.
@@ -127,6 +130,7 @@ pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
         });
     }
     features.extend(wanted.witness.then(|| witness(btf)));
+    features.push(changed_settings(btf, wanted));
     features
 }
 
@@ -154,6 +158,27 @@ fn witness(btf: &Btf) -> Feature {
     }
 }
 
+/// The function that every write of a setting passes.
+pub(super) const SYSCTL_WRITE: &str = "proc_sys_write";
+
+/// What tells of settings that are changed, in every namespace, and by whom.
+fn changed_settings(btf: &Btf, wanted: Wanted) -> Feature {
+    let known = if wanted.probe_reads {
+        sysctls::resolve(btf).map(drop).map_err(|error| error.to_string())
+    } else {
+        Err("this kernel is locked down: programs may not read its memory".to_owned())
+    };
+    let by = |kind, program| {
+        let fits = || with_arity(btf, SYSCTL_WRITE, &[(2, program)], Some((0, "iocb")));
+        let program = known.clone().and_then(|()| fits());
+        Planned { function: SYSCTL_WRITE, kind, program, needed: true }
+    };
+    Feature {
+        ways: vec![vec![by(Kind::Exit, "sysctl_written"), by(Kind::Entry, "sysctl_write_begins")]],
+        unseen: Some("who changes settings, and changes of them in other network namespaces,"),
+    }
+}
+
 /// The tracepoints that see most of it where programs cannot be attached to functions.
 pub(super) fn by_tracepoints(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
     let both = vec![
@@ -162,6 +187,7 @@ pub(super) fn by_tracepoints(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
     ];
     let mut features = vec![Feature { ways: vec![both], unseen: None }];
     features.extend(wanted.witness.then(|| witness(btf)));
+    features.push(changed_settings(btf, wanted));
     features
 }
 
@@ -219,7 +245,7 @@ fn with_arity(
 
 #[cfg(test)]
 mod tests {
-    use super::{Wanted, by_functions, by_tracepoints};
+    use super::{SYSCTL_WRITE, Wanted, by_functions, by_tracepoints};
     use crate::kernel::btf::Btf;
     use crate::kernel::btf::tests::{Builder, kind};
 
@@ -276,9 +302,48 @@ mod tests {
             btf.function(search.0, search.1);
             by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted).len()
         };
-        let (nothing, all) =
-            (Wanted::default(), Wanted { all_errors: true, search_times: true, witness: true });
+        let (nothing, all) = (
+            Wanted::default(),
+            Wanted { all_errors: true, search_times: true, witness: true, probe_reads: true },
+        );
         assert_eq!(count(all) - count(nothing), 6);
+    }
+
+    #[test]
+    fn changed_settings_are_hooked_only_where_the_programs_can_read_them() {
+        let mut btf = Builder::new();
+        btf.function(SYSCTL_WRITE, &["iocb", "iter"]); // 1, 2
+        btf.add("int", kind::INT, 0, 4, &[32]); // 3
+        btf.record("path", kind::STRUCT, &[("dentry", 3, 64)]); // 4
+        btf.record("qstr", kind::STRUCT, &[("name", 3, 64)]); // 5
+        btf.record("kiocb", kind::STRUCT, &[("ki_filp", 3, 0)]);
+        btf.record("file", kind::STRUCT, &[("f_inode", 3, 0), ("f_path", 4, 64)]);
+        btf.record("dentry", kind::STRUCT, &[("d_parent", 3, 0), ("d_name", 5, 64)]);
+        let inode = [("vfs_inode", 3, 64), ("sysctl", 3, 0), ("sysctl_entry", 3, 32)];
+        btf.record("proc_inode", kind::STRUCT, &inode);
+        btf.record("ctl_table_header", kind::STRUCT, &[("set", 3, 0)]);
+        btf.record("net", kind::STRUCT, &[("sysctls", 3, 64)]);
+        let table = [("procname", 3, 0), ("data", 3, 64), ("maxlen", 3, 128)];
+        btf.record("ctl_table", kind::STRUCT, &table);
+        let whole = btf.bytes();
+        let why = |btf: &[u8], probe_reads| {
+            let btf = Btf::parse(btf.to_vec()).unwrap();
+            let wanted = Wanted { probe_reads, ..Wanted::default() };
+            [by_functions(&btf, wanted), by_tracepoints(&btf, wanted)].map(|mut features| {
+                let way = features.pop().unwrap().ways.remove(0);
+                assert!(way.iter().all(|planned| planned.function == SYSCTL_WRITE), "{way:?}");
+                way.into_iter().map(|planned| planned.program).collect::<Result<Vec<_>, _>>()
+            })
+        };
+        let programs = Ok(vec!["sysctl_written", "sysctl_write_begins"]);
+        assert_eq!(why(&whole, true), [programs.clone(), programs]);
+        for (btf, probe_reads, word) in
+            [(whole, false, "locked down"), (Builder::new().bytes(), true, "kiocb.ki_filp")]
+        {
+            let [functions, tracepoints] = why(&btf, probe_reads);
+            assert!(functions.as_ref().is_err_and(|why| why.contains(word)), "{functions:?}");
+            assert_eq!(functions, tracepoints);
+        }
     }
 
     #[test]

@@ -95,8 +95,9 @@ pub fn type_information() -> Result<TypeInformation, Refusal> {
     let (btf, size_bytes) = running_kernels_types()?;
     let fits =
         |way: &&Vec<plan::Planned>| way.iter().all(|planned| planned.program.is_ok() || !planned.needed);
-    let features =
-        plan::by_functions(&btf, plan::Wanted { all_errors: true, search_times: true, witness: preempts() });
+    let wanted =
+        plan::Wanted { all_errors: true, search_times: true, witness: preempts(), probe_reads: true };
+    let features = plan::by_functions(&btf, wanted);
     let ways = features.iter().filter_map(|feature| feature.ways.iter().find(fits).or(feature.ways.first()));
     let offered = ways.flatten().map(|planned| Offered {
         function: planned.function,

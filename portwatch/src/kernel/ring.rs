@@ -12,6 +12,7 @@ use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
 use bytes::{Bytes, BytesMut};
 use log::Log;
+use portwatch_ebpf::abi::FailureRecord;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +25,8 @@ const BATCH_RECORDS: usize = 512;
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// The same while there are records.
 const BUSY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
-/// Records that wait for the reader: a minute of 500 failures a second, about 6 MiB.
-const QUEUE_RECORDS: usize = 32 * 1024;
+/// Bytes that wait for the reader: a minute of 500 failures a second. Records of other kinds may be larger.
+const QUEUE_BYTES: usize = 32 * 1024 * size_of::<FailureRecord>();
 
 /// The ring, read by nobody at the moment.
 pub struct Ring {
@@ -43,10 +44,12 @@ pub struct Queue {
 
 #[derive(Default)]
 struct Shared {
-    /// Records in the queue.
+    /// Bytes in the queue.
     waiting: AtomicUsize,
-    /// Records that did not fit, since the start.
+    /// Records of failures that did not fit, since the start.
     refused: AtomicU64,
+    /// Other records that did not fit.
+    refused_others: AtomicU64,
 }
 
 struct Task {
@@ -89,14 +92,20 @@ impl Queue {
     /// The next records; none once the task has ended and all that it took is read.
     pub async fn next(&mut self) -> Option<Vec<Bytes>> {
         let records = self.batches.recv().await?;
-        self.shared.waiting.fetch_sub(records.len(), Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(bytes_of(&records), Ordering::Relaxed);
         Some(records)
     }
 
-    /// Records that did not fit, since the start.
+    /// Records of failures that did not fit, since the start.
     #[must_use]
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed)
+    }
+
+    /// Other records that did not fit, since the start.
+    #[must_use]
+    pub fn refused_others(&self) -> u64 {
+        self.shared.refused_others.load(Ordering::Relaxed)
     }
 
     /// Asks the task to end; what it has taken stays in the queue.
@@ -150,12 +159,20 @@ impl Task {
         if count == 0 {
             return;
         }
-        let fits = self.shared.waiting.fetch_add(count, Ordering::Relaxed) + count <= QUEUE_RECORDS;
+        // Counted before they are handed over, and told apart as `decode` does.
+        let failures = records.iter().filter(|record| record.len() == size_of::<FailureRecord>()).count();
+        let bytes = bytes_of(&records);
+        let fits = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes <= QUEUE_BYTES;
         if !fits || self.batches.send(records).is_err() {
-            self.shared.waiting.fetch_sub(count, Ordering::Relaxed);
-            self.shared.refused.fetch_add(count as u64, Ordering::Relaxed);
+            self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            self.shared.refused.fetch_add(failures as u64, Ordering::Relaxed);
+            self.shared.refused_others.fetch_add((count - failures) as u64, Ordering::Relaxed);
         }
     }
+}
+
+fn bytes_of(records: &[Bytes]) -> usize {
+    records.iter().map(Bytes::len).sum()
 }
 
 fn flush(logger: Option<&mut EbpfLogger<&'static dyn Log>>) {

@@ -9,8 +9,9 @@ use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
     COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
     COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, COUNTER_REPORTED_FULL, COUNTER_RING_FULL,
-    COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS,
-    COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey, Owner, SearchKey, SearchTimes,
+    COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_SYSCTLS_LOST,
+    COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey, Owner, SearchKey,
+    SearchTimes,
 };
 
 use super::mapped::Mapped;
@@ -73,6 +74,8 @@ pub struct Counters {
     pub owners: u64,
     /// Not about failures: owners who were forgotten for newer ones while their socket could still be in TIME_WAIT.
     pub owners_forgotten: u64,
+    /// Not about failures: settings that were changed, without a record.
+    pub sysctls_lost: u64,
 }
 
 /// Who connected which socket, for threads that look it up beside the reader of the ring.
@@ -184,6 +187,7 @@ impl Tables {
             search_unmeasured: counter(COUNTER_SEARCH_UNMEASURED),
             owners: counter(COUNTER_OWNERS),
             owners_forgotten: counter(COUNTER_OWNERS_FORGOTTEN),
+            sysctls_lost: counter(COUNTER_SYSCTLS_LOST),
         }
     }
 }

@@ -18,7 +18,7 @@ use super::preflight::{preempts, running_kernels_types};
 use super::refusal::{self, Refusal};
 use super::ring::Ring;
 use super::tables::{Counters, Tables};
-use super::{aya_btf, filter, layout};
+use super::{aya_btf, filter, layout, sysctls};
 use crate::event::{Errnos, Filter};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
@@ -45,6 +45,13 @@ struct Injected(abi::Settings);
 
 // SAFETY: integers without padding (asserted in abi.rs), so every byte is initialised and any value is valid.
 unsafe impl Pod for Injected {}
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct InjectedSysctls(abi::SysctlLayout);
+
+// SAFETY: as above.
+unsafe impl Pod for InjectedSysctls {}
 
 /// By what failures are seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +102,12 @@ impl<'a> Watch<'a> {
         Self { filter, mode: None, search_times: false, detail_per_window, owners: None }
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self, probe_reads: bool) -> Wanted {
         Wanted {
             all_errors: self.filter.errnos != Errnos::Shortage,
             search_times: self.search_times,
             witness: preempts(),
+            probe_reads,
         }
     }
 }
@@ -127,8 +135,8 @@ impl Tracer {
     }
 
     fn attach_by(watch: &Watch<'_>, mode: Mode, types: &Btf) -> Result<Self, Refused> {
-        let wanted = watch.wanted();
         let probe_reads = probe_reads();
+        let wanted = watch.wanted(probe_reads);
         if mode == Mode::Tracepoints && !probe_reads {
             return Err(refusal::no_kernel_reads().into());
         }
@@ -164,7 +172,12 @@ impl Tracer {
         // Programs log only for somebody who reads it: the verifier removes what is below this level.
         let level: u8 = if log::log_enabled!(log::Level::Trace) { 4 } else { 0 };
         let mut loader = aya_btf::loader();
-        loader.override_global("SETTINGS", &settings, true).override_global(aya_log::LEVEL, &level, false);
+        // Where a kernel lacks one of these, no program is attached that reads them.
+        let sysctls = InjectedSysctls(sysctls::resolve(types).unwrap_or_default());
+        loader
+            .override_global("SETTINGS", &settings, true)
+            .override_global("SYSCTL_LAYOUT", &sysctls, true)
+            .override_global(aya_log::LEVEL, &level, false);
         // Maps that nobody will use take no memory.
         let used = [
             ("CALLERS", wanted.all_errors),
@@ -173,6 +186,7 @@ impl Tracer {
             ("SEARCH_BEGAN", wanted.search_times),
             ("CALLS", wanted.witness && mode != Mode::Tracepoints),
             ("STASHES", mode == Mode::Tracepoints),
+            ("SYSCTLS_BEFORE", probe_reads),
             ("TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
             ("CROWDED_TRANSPORTED", wanted.all_errors && mode != Mode::Tracepoints),
         ];
@@ -182,6 +196,7 @@ impl Tracer {
         loader.map_max_entries("OWNERS", owners.max(1));
         let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
         drop(loader);
+        sysctls::watch(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
         let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::no_btf(&error.to_string()))?;
         let mut multi = Multi::new(&ebpf);
         let hooks = attach(&mut ebpf, &btf, &mut multi, &plan)?;
@@ -251,8 +266,14 @@ impl Tracer {
         for hook in self.hooks.iter().filter(|hook| !hook.is_attached()) {
             // Ways that were tried before the one that works have nothing to say.
             let Some(unseen) = hook.unseen else { continue };
-            if self.mode != Mode::Tracepoints && !self.is_seen_elsewhere(hook) {
-                limits.push(format!("{unseen} are not seen: no hook on {}", hook.function));
+            // Tracepoints have limits of their own, but for what no tracepoint sees.
+            let is_missing = match hook.function {
+                plan::SYSCTL_WRITE => !self.sees_sysctls(),
+                _ => self.mode != Mode::Tracepoints && !self.is_seen_elsewhere(hook),
+            };
+            let limit = format!("{unseen} are not seen: no hook on {}", hook.function);
+            if is_missing && !limits.contains(&limit) {
+                limits.push(limit);
             }
         }
         limits
@@ -318,6 +339,9 @@ impl Tracer {
                 // Linux before 6.7 does not count what it skips of it.
                 _ if name.starts_with("connect_fails") && !self.witness_is_told => {}
                 _ if name.starts_with("connect_fails") => *runs.witness.get_or_insert(0) += count,
+                // Of no call that fails or succeeds; without its beginning a change has no old value.
+                "sysctl_written" => runs.sysctls += count,
+                "sysctl_write_begins" => {}
                 // What these do not see nobody misses.
                 _ if name.starts_with("search_begins") => runs.harmless += count,
                 _ => runs.alone += count,
@@ -336,6 +360,13 @@ impl Tracer {
         };
         let attached = self.hooks.iter().filter(|hook| hook.is_attached() && hook.kind != Kind::Entry);
         attached.into_iter().any(|hook| seen.contains(&hook.function))
+    }
+
+    /// Whether a hook tells of settings that are changed.
+    #[must_use]
+    pub fn sees_sysctls(&self) -> bool {
+        let sees = |hook: &Hook| hook.function == plan::SYSCTL_WRITE && hook.kind == Kind::Exit;
+        self.hooks.iter().any(|hook| hook.is_attached() && sees(hook))
     }
 
     /// Makes the programs count and send nothing more. They are detached when this is dropped, which may take the
@@ -363,10 +394,12 @@ pub struct SkippedRuns {
     pub alone: u64,
     /// Of those that see no failure.
     pub harmless: u64,
+    /// Of the one that sees settings change; not among [`Self::total`], which is about calls.
+    pub sysctls: u64,
 }
 
 impl SkippedRuns {
-    /// All of them.
+    /// All of them that are about connects, binds and calls that send.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.search + self.connect + self.connect_v6 + self.witness.unwrap_or(0) + self.alone + self.harmless
@@ -382,6 +415,7 @@ impl SkippedRuns {
             witness: self.witness.map(|runs| runs.saturating_sub(before.witness.unwrap_or(0))),
             alone: self.alone.saturating_sub(before.alone),
             harmless: self.harmless.saturating_sub(before.harmless),
+            sysctls: self.sysctls.saturating_sub(before.sysctls),
         }
     }
 
@@ -442,6 +476,7 @@ mod tests {
             connect_v6,
             alone,
             harmless: 9,
+            sysctls: 9,
             witness: None,
         };
         let with_witness = |skipped, runs| SkippedRuns { witness: Some(skipped), ..runs };

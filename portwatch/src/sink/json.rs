@@ -20,8 +20,8 @@ use crate::clock::Clock;
 use crate::diagnose::{Opinion, cause};
 use crate::event::{
     Call, Destination, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom,
-    PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Suppressed,
-    Text,
+    PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start,
+    Summary, Suppressed, Text,
 };
 use crate::term::shows;
 
@@ -65,6 +65,7 @@ impl<W: Write> Sink for Json<W> {
             Item::Failure(failure) => failure_line(failure, clock),
             Item::Lost(lost) => lost_line(*lost, clock),
             Item::Suppressed(suppressed) => suppressed_line(*suppressed, clock),
+            Item::Sysctl(change) => sysctl_line(change, clock),
             Item::Searches(searches) => searches_line(searches),
             Item::Summary(summary) => summary_line(summary, clock),
             Item::End(end) => end_line(end),
@@ -274,6 +275,24 @@ fn suppressed_line(suppressed: Suppressed, clock: Clock) -> Value {
     })
 }
 
+fn sysctl_line(change: &SettingChange, clock: Clock) -> Value {
+    let mut line = object(json!({
+        "type": "sysctl",
+        "time": clock.rfc3339(change.at),
+        "monotonic_ns": change.at.0,
+    }));
+    put_text(&mut line, "key", &change.key);
+    line.insert("netns".to_owned(), json!(change.netns.0));
+    if let Some(old) = &change.old {
+        line.insert("old".to_owned(), json!(old));
+    }
+    line.insert("new".to_owned(), json!(change.new));
+    if let Some(by) = &change.by {
+        line.insert("process".to_owned(), process(by));
+    }
+    Value::Object(line)
+}
+
 fn searches_line(searches: &Searches) -> Value {
     let row = |row: &SearchRow| {
         let mut fields = object(json!({
@@ -344,6 +363,9 @@ fn end_line(end: &End) -> Value {
     let no_room = no_room(end.no_room);
     if !no_room.is_empty() {
         line.insert("no_room".to_owned(), Value::Object(no_room));
+    }
+    if end.sysctls_lost > 0 {
+        line.insert("sysctls_lost".to_owned(), json!(end.sysctls_lost));
     }
     line.insert("watched_ns".to_owned(), json!(nanoseconds(end.watched)));
     Value::Object(line)

@@ -6,6 +6,7 @@ mod columns;
 mod holders;
 mod ports;
 mod searches;
+mod settings;
 mod summary;
 mod verdict;
 
@@ -249,6 +250,10 @@ impl<W: Write> Sink for Text<W> {
                 self.clock.get_or_insert(Clock { boot_offset_ns: snapshot.boot_offset_ns });
                 // With what is to be said of it.
                 self.snapshot = Some(snapshot.clone());
+            }
+            Item::Sysctl(change) => {
+                let line = settings::line(change, &self.time_of_day(change.at));
+                writeln!(self.output, "{}", self.paint.strong(&line))?;
             }
             Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
             Item::Summary(summary) => {

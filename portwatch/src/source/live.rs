@@ -16,18 +16,20 @@ use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::Source;
 use super::survey::Connected;
-use crate::decode;
+use crate::decode::{self, NoRecord, Record};
 use crate::enrich::Enricher;
 use crate::event::{
     BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Snapshot, Stage, Start, Summary,
     Text,
 };
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use changed_settings::ChangedSettings;
 use doubts::Doubts;
 use full_tables::FullTables;
 use ledger::Ledger;
 use surveys::{Regular, Surveys};
 
+mod changed_settings;
 mod doubts;
 mod full_tables;
 mod ledger;
@@ -69,6 +71,7 @@ pub struct Live {
     shortages_only: bool,
     search_times: bool,
     full_tables: FullTables,
+    settings: ChangedSettings,
     doubts: Doubts,
     surveys: Surveys,
     /// Whether `doubts` has looked after the last of `records`, or of the counts, was taken.
@@ -107,6 +110,8 @@ impl Live {
         let began_at = start.at;
         // Before they count, so that the bound of what is missing is not too low.
         let skipped_before = tracer.skipped_runs().unwrap_or_default();
+        // Before they start, so that no change falls in between.
+        let settings = ChangedSettings::new(!tracer.sees_sysctls());
         tracer.start().context("start the programs")?;
         let regular = look_regularly.map(|interval| Regular::new(interval, towards));
         let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
@@ -126,6 +131,7 @@ impl Live {
             shortages_only,
             search_times,
             full_tables: FullTables::default(),
+            settings,
             doubts: Doubts::new(began_at),
             surveys,
             has_looked: false,
@@ -139,6 +145,7 @@ impl Live {
     fn stop(&mut self) -> Result<()> {
         if matches!(self.phase, Phase::Watching) {
             self.phase = Phase::Draining;
+            self.look_at_settings();
             self.tracer.stop().context("stop the programs")?;
             self.queue.stop();
         }
@@ -162,17 +169,30 @@ impl Live {
         self.records.extend(records);
     }
 
-    /// The next record's failure, if it is one and wanted.
+    /// What the next record is about, if it is one and wanted.
     fn take_record(&mut self) -> Result<Option<Item>> {
         while let Some(record) = self.records.pop_front() {
+            let mut failure = match decode::record(&record, self.settings.ticks_per_second) {
+                Ok(Record::Failure(failure)) => failure,
+                // Sets of ports are sent whatever was written.
+                Ok(Record::Sysctl(change)) if change.old.as_ref() == Some(&change.new) => continue,
+                Ok(Record::Sysctl(mut change)) => {
+                    change.by.iter_mut().for_each(|process| self.enricher.enrich(process));
+                    return Ok(Some(Item::Sysctl(change)));
+                }
+                Err(NoRecord::Failure) => {
+                    self.ledger.malformed += 1;
+                    continue;
+                }
+                Err(NoRecord::Sysctl) => {
+                    self.settings.malformed += 1;
+                    continue;
+                }
+            };
             if self.until.count.is_some_and(|count| self.ledger.delivered >= count) {
                 self.ledger.beyond_count += 1;
                 continue;
             }
-            let Ok(mut failure) = decode::failure(&record) else {
-                self.ledger.malformed += 1;
-                continue;
-            };
             failure.fault = self.doubted(failure.fault, failure.at, failure.at);
             self.enricher.enrich(&mut failure.process);
             self.surveys.note(&failure);
@@ -199,6 +219,11 @@ impl Live {
             }
         }
         fault
+    }
+
+    /// Settings that were changed since the last look, where no hook tells.
+    fn look_at_settings(&mut self) {
+        self.items.extend(self.settings.changes(now()).into_iter().map(Item::Sysctl));
     }
 
     /// How often the hook on the port search has not told so far: its runs that were skipped, and what found no room.
@@ -287,6 +312,7 @@ impl Live {
             skipped_runs: self.skipped.map(|runs| runs.total()),
             possibly_missed: self.possibly_missed(),
             owners: (self.tracer.owners() > 0).then_some(self.counters.owners),
+            sysctls_lost: self.settings.lost(&self.counters, &self.queue, self.skipped),
             no_room: NoRoom {
                 callers: self.counters.callers_full,
                 details: self.counters.details_full,
@@ -359,7 +385,12 @@ impl Source for Live {
                             None => self.stop()?,
                         },
                         snapshot = self.surveys.next() => self.show(snapshot),
-                        _ = self.ticks.tick() => self.look_for_losses()?,
+                        _ = self.ticks.tick() => {
+                            if self.settings.are_due() {
+                                self.look_at_settings();
+                            }
+                            self.look_for_losses()?;
+                        }
                         () = &mut self.until.stop => self.stop()?,
                     }
                 }

@@ -17,6 +17,7 @@ mod ports;
 mod privileges;
 mod refusals;
 mod session;
+mod settings;
 mod shortages;
 mod storms;
 mod tables;

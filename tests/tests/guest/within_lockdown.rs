@@ -4,11 +4,13 @@
 use std::net::{SocketAddr, UdpSocket};
 
 use caps::Capability;
-use portwatch_tests::netns::{Full, Netns};
+use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Watching, command};
+use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
 use crate::privileges::assert_enough;
+use crate::settings::changes;
 
 /// Locks down; false where the kernel cannot be.
 fn locked_down() -> bool {
@@ -155,6 +157,23 @@ fn two_capabilities_are_enough() {
     if locked_down() {
         assert_enough(&[Capability::CAP_BPF, Capability::CAP_PERFMON]);
     }
+}
+
+#[test]
+fn settings_that_are_changed_are_seen_here_and_nobody_knows_by_whom() {
+    if !locked_down() {
+        return;
+    }
+    let netns = Netns::with_ports(40000, 40003).unwrap();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    set("ipv4/ip_local_port_range", "40000 40999").unwrap();
+    let session = watching.end().unwrap();
+    let told = changes(&session);
+    assert_eq!(told.len(), 1, "{}", session.stdout);
+    let values = ["key", "old", "new"].map(|name| told[0][name].as_str().unwrap());
+    assert_eq!(values, ["net.ipv4.ip_local_port_range", "40000 40003", "40000 40999"], "{}", told[0]);
+    assert_eq!((&told[0]["netns"], &told[0]["process"]), (&netns.id.into(), &Value::Null), "{}", told[0]);
+    assert!(session.limits().any(|limit| limit.starts_with("who changes settings")), "{}", session.lines[0]);
 }
 
 #[test]

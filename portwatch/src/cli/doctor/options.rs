@@ -73,7 +73,7 @@ fn with(choice: &Choice, default: &Default) -> Vec<Check> {
             let added = added(hooks, mode, default);
             let mut limits = tracer.limits();
             limits.retain(|limit| !default.limits.contains(limit));
-            let measures = hooks.iter().any(|hook| hook.kind == Kind::Entry && hook.is_attached());
+            let measures = added.iter().any(|hook| hook.kind == Kind::Entry && hook.is_attached());
             if choice.search_times && !measures && limits.is_empty() {
                 limits.push("does not measure searches: tracepoints do not see when one begins".to_owned());
             }

@@ -8,7 +8,8 @@ use super::{Json, Sink as _};
 use crate::event::{
     BootNs, Call, CgroupId, Destination, Details, End, Errno, Failure, Fault, Holder, Holding, Item,
     LossReason, Lost, Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, Scope,
-    SearchTimes, Searches, Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid, TimeWait,
+    SearchTimes, Searches, SettingChange, Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid,
+    TimeWait,
 };
 
 fn process(comm: &[u8], details: Details) -> Process {
@@ -73,6 +74,37 @@ fn a_failure_has_its_fields_in_their_order() {
     );
     assert_eq!(line(&failure(process(b"x", details))), expected);
     assert!(line(&failure(process(b"x", Details::Exited))).contains(r#""cgroup":3,"exited":true}"#));
+}
+
+#[test]
+fn a_setting_that_is_changed_has_what_is_known() {
+    let change = |key: &[u8], old: Option<&str>, by| {
+        Item::Sysctl(SettingChange {
+            at: BootNs(9),
+            key: Text(key.to_vec()),
+            netns: NetnsId(4),
+            old: old.map(str::to_owned),
+            new: "1 2".to_owned(),
+            by,
+        })
+    };
+    let head = r#"{"type":"sysctl","time":"1970-01-01T00:00:00.000000009Z","monotonic_ns":9,"#;
+    let cases = [
+        (
+            change(b"net.x", Some("0 1"), Some(process(b"y", Details::Exited))),
+            r#""key":"net.x","netns":4,"old":"0 1","new":"1 2","process":{"pid":7,"tid":8,"comm":"y","start_ns":5,"uid":1,"gid":2,"cgroup":3,"exited":true}}"#,
+        ),
+        (change(b"net.x", None, None), r#""key":"net.x","netns":4,"new":"1 2"}"#),
+        (
+            change(b"a\xff\x1b", Some(""), None),
+            r#""key":"a�\u001b","key_hex":"61ff1b","netns":4,"old":"","new":"1 2"}"#,
+        ),
+    ];
+    for (item, rest) in cases {
+        assert_eq!(line(&item), format!("{head}{rest}\n"));
+    }
+    assert!(line(&Item::End(End { sysctls_lost: 2, ..End::default() })).contains(r#""sysctls_lost":2"#));
+    assert!(!line(&Item::End(End::default())).contains("sysctls"));
 }
 
 #[test]

@@ -33,7 +33,7 @@ struct Sum {
 pub(super) fn total(end: &End) -> String {
     let seconds = end.watched.as_secs_f64();
     if end.failures == 0 {
-        return format!("no failures in {seconds:.1} s{}", full_tables(end.no_room));
+        return format!("no failures in {seconds:.1} s{}{}", full_tables(end.no_room), lost_changes(end));
     }
     let mut text = format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failure"), end.delivered);
     // Writing to a String cannot fail, here and below.
@@ -66,7 +66,20 @@ pub(super) fn total(end: &End) -> String {
         _ => {}
     }
     text.push_str(&full_tables(end.no_room));
+    text.push_str(&lost_changes(end));
     text
+}
+
+/// Settings that may have been changed unseen.
+fn lost_changes(end: &End) -> String {
+    if end.sysctls_lost == 0 {
+        return String::new();
+    }
+    format!(
+        "\nnote: at most {} of settings can be missing above: they came faster than is told, or the kernel skipped the \
+         program",
+        plural(end.sysctls_lost, "change")
+    )
 }
 
 /// What had no room, a line each.

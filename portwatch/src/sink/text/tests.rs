@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::{Sink as _, Text as TextSink};
 use crate::event::{
     BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId,
-    NoRoom, PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, Stage, Start, Summary, Text,
-    Tgid, Tid,
+    NoRoom, PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start,
+    Summary, Text, Tgid, Tid,
 };
 use crate::term::Paint;
 
@@ -93,6 +93,7 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
         possibly_missed: Some(0),
         owners: None,
         no_room: NoRoom::default(),
+        sysctls_lost: 0,
         watched: Duration::from_millis(1250),
     })
 }
@@ -173,6 +174,44 @@ note: tables of the kernel side were full: 1 failure told with less detail: the 
 note: tables of the kernel side were full: 2 connects forgotten within a minute: in TIME_WAIT they are nobody's; --holders=N remembers more
 ";
     assert_eq!(text, expected);
+}
+
+fn change(key: &[u8], old: Option<&str>, new: &str, by: Option<&[u8]>) -> Item {
+    Item::Sysctl(SettingChange {
+        at: BootNs(2_123_000_000),
+        key: Text(key.to_vec()),
+        netns: NetnsId(4),
+        old: old.map(str::to_owned),
+        new: new.to_owned(),
+        by: by.map(|comm| process(4711, comm, Details::NotRead)),
+    })
+}
+
+#[test]
+fn a_setting_that_is_changed_is_a_line_of_its_own() {
+    let (range, reserved) = (b"net.ipv4.ip_local_port_range", b"net.ipv4.ip_local_reserved_ports");
+    let text = shown(vec![
+        change(range, Some("32768 60999"), "1024 65535", Some(b"sysctl")),
+        change(reserved, Some(""), "8080", None),
+        change(reserved, None, &"1,".repeat(100), Some(b"a\x1b[2J\n\xff")),
+        change(b"net.ipv6.conf.a\x1b[2J\n.disable_ipv6", Some("0"), "1", None),
+    ]);
+    let expected = format!(
+        "\
+22:13:22.123  setting net.ipv4.ip_local_port_range: 32768 60999 -> 1024 65535, by sysctl (pid 4711), netns 4
+22:13:22.123  setting net.ipv4.ip_local_reserved_ports: (empty) -> 8080, netns 4
+22:13:22.123  setting net.ipv4.ip_local_reserved_ports: ? -> {}… (140 more characters), by a\\u{{1b}}[2J\\n\\xff (pid 4711), netns 4
+22:13:22.123  setting net.ipv6.conf.a\\u{{1b}}[2J\\n.disable_ipv6: 0 -> 1, netns 4
+",
+        "1,".repeat(30)
+    );
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn changes_that_were_not_told_are_told_at_the_end() {
+    let text = shown(vec![Item::End(End { sysctls_lost: 2, ..End::default() })]);
+    assert!(text.contains("\nnote: at most 2 changes of settings can be missing above"), "{text}");
 }
 
 #[test]

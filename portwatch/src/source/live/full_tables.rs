@@ -5,7 +5,7 @@ use crate::kernel::Counters;
 /// A table, by the counter of what it had no room for, and what that costs.
 type Table = (fn(&Counters) -> u64, &'static str);
 
-const TABLES: [Table; 5] = [
+const TABLES: [Table; 6] = [
     (
         |counters| counters.keys_full,
         "the table of processes and destinations is full: the summary counts new ones as `other`",
@@ -25,6 +25,10 @@ const TABLES: [Table; 5] = [
     (
         |counters| counters.owners_forgotten,
         "more connects within a minute than --holders remembers: some sockets in TIME_WAIT are nobody's",
+    ),
+    (
+        |counters| counters.sysctls_lost,
+        "settings are changed faster than is told: some changes are only counted",
     ),
 ];
 
@@ -69,8 +73,9 @@ mod tests {
             details_full: 1,
             reported_full: 1,
             owners_forgotten: 1,
+            sysctls_lost: 1,
             ..callers
         };
-        assert_eq!(tables.news(&all), [TABLES[0].1, TABLES[2].1, TABLES[3].1, TABLES[4].1]);
+        assert_eq!(tables.news(&all), [TABLES[0].1, TABLES[2].1, TABLES[3].1, TABLES[4].1, TABLES[5].1]);
     }
 }
