@@ -1,13 +1,13 @@
 //! Makes connects that fail, and tells exactly how many did.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd as _;
 use std::process;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use nix::errno::Errno;
 use nix::sys::prctl;
@@ -42,6 +42,13 @@ struct Args {
     /// Connect the same socket again and again
     #[arg(long)]
     same_socket: bool,
+    /// Close each connection before its peer does, and wait until that has: it is left in TIME_WAIT
+    #[arg(long)]
+    close: bool,
+    /// Let each socket have the whole of this range, LOW-HIGH, which Linux 6.8 and newer then search evenly
+    /// (IP_LOCAL_PORT_RANGE); older kernels that do not know it search as ever
+    #[arg(long, value_parser = range)]
+    evenly: Option<(u16, u16)>,
     /// Names of threads to make the attempts in, instead of the main one
     #[arg(long, value_delimiter = ',')]
     threads: Vec<String>,
@@ -97,6 +104,7 @@ fn attempts(args: &Args, held: &mut Vec<Socket>) -> Result<ThreadTally> {
         }
         let Some(socket) = held.last() else { continue };
         match connect(socket, &destination) {
+            Ok(()) if args.close => left_in_time_wait(held)?,
             Ok(()) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => {
                 *failed.entry(format!("{errno:?}")).or_insert(0) += 1;
@@ -112,6 +120,14 @@ fn attempts(args: &Args, held: &mut Vec<Socket>) -> Result<ThreadTally> {
     Ok(ThreadTally { tid: u32::try_from(gettid().as_raw())?, comm, connected, failed })
 }
 
+/// Closes the last of them.
+fn left_in_time_wait(held: &mut Vec<Socket>) -> Result<()> {
+    let mut socket = held.pop().context("no connection")?;
+    socket.shutdown(Shutdown::Write).context("close")?;
+    ensure!(socket.read(&mut [0]).context("wait for the peer")? == 0, "the peer has something to say");
+    Ok(())
+}
+
 fn connect(socket: &Socket, destination: &SockAddr) -> Result<(), Errno> {
     socket.connect(destination).map_err(|error| Errno::from_raw(error.raw_os_error().unwrap_or(0)))
 }
@@ -120,6 +136,15 @@ fn open(args: &Args) -> Result<Socket> {
     let domain = if args.mapped { Domain::IPV6 } else { Domain::for_address(args.dest) };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).context("make a socket")?;
     socket.set_nonblocking(args.nonblocking)?;
+    if let Some((low, high)) = args.evenly {
+        const IP_LOCAL_PORT_RANGE: i32 = 51;
+        let range = u32::from(high) << 16 | u32::from(low);
+        // SAFETY: four bytes are what the option takes. Where it is not known nothing changes.
+        unsafe {
+            let value = (&raw const range).cast();
+            nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4);
+        }
+    }
     if let Some(source) = args.source {
         socket.set_reuse_address(true)?;
         socket
@@ -135,6 +160,11 @@ fn destination(args: &Args, above: u16) -> SockAddr {
         IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), port).into(),
         ip => SocketAddr::new(ip, port).into(),
     }
+}
+
+fn range(text: &str) -> Result<(u16, u16)> {
+    let (low, high) = text.split_once('-').context("not LOW-HIGH")?;
+    Ok((low.parse()?, high.parse()?))
 }
 
 fn bytes(hex: &str) -> Result<std::ffi::CString> {

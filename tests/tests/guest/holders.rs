@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -234,4 +234,100 @@ fn a_socket_that_was_seen_open_is_known_in_time_wait_without_programs() {
     let expected = (&json!(CONNECTIONS), &json!(CONNECTIONS), &json!("loadgen"), &json!(true));
     let process = &holder["process"];
     assert_eq!((&holder["count"], &holder["time_wait"], &process["comm"], &process["exited"]), expected);
+}
+
+/// What one client program has, and under which name.
+struct Client {
+    name: &'static str,
+    short: u32,
+    held: u32,
+}
+
+/// Runs it: the short connections, then those that it holds until it is killed.
+fn client(client: &Client, range: (u16, u16)) -> (u32, Child) {
+    let hex: String = client.name.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let evenly = format!("{}-{}", range.0, range.1);
+    let all = ["--dest", DESTINATION, "--comm-hex", &hex, "--evenly", &evenly];
+    let short = client.short.to_string();
+    let tally = tally::run(&[&all[..], &["--close", "--attempts", &short]].concat()).unwrap();
+    assert_eq!(tally.threads[0].connected, u64::from(client.short));
+    let held = client.held.to_string();
+    let child = tally::start(&[&all[..], &["--hold", "--attempts", &held]].concat()).unwrap();
+    (tally.pid, child)
+}
+
+/// Since Linux 6.8 a socket with the whole range in `IP_LOCAL_PORT_RANGE` is searched a port for evenly.
+fn searches_evenly() -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(8))
+}
+
+#[test]
+fn the_ports_that_two_programs_leave_in_time_wait_are_told_by_program() {
+    // From half of the range on each search takes milliseconds here, and TIME_WAIT a minute: elsewhere a tenth of it.
+    let (range, clients) = if searches_evenly() {
+        let clients = [("curl", 20_000, 20), ("wget", 6_837, 10)];
+        ((32768, 60999), clients)
+    } else {
+        ((32768, 35591), [("curl", 2_000, 2), ("wget", 683, 1)])
+    };
+    let clients = clients.map(|(name, short, held)| Client { name, short, held });
+    let usable = u32::from(range.1 - range.0) + 1;
+    let short: u32 = clients.iter().map(|client| client.short).sum();
+    let held: u32 = clients.iter().map(|client| client.held).sum();
+    let _netns = namespace(range.0, range.1);
+    set("ipv4/tcp_max_tw_buckets", "200000").unwrap();
+    let watching = Watching::start(&["trace", "--json", "--holders", "--warn"]).unwrap();
+    let server = server(DESTINATION, short + held);
+    let running: Vec<(u32, Child)> = clients.iter().map(|each| client(each, range)).collect();
+    wait_for_time_wait(short);
+    let expected = json!({ "time_wait": short, "established": held });
+
+    // Without programs: the numbers, and why.
+    let output = command(&["ports", "--json", "--dest", DESTINATION]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, rows) = portwatch_tests::contract::snapshots(&text).unwrap().remove(0);
+    assert_eq!((&rows[0]["used"], &rows[0]["usable"]), (&json!(short + held), &json!(usable)), "{text}");
+    assert_eq!(rows[0]["by_state"], expected, "{text}");
+    let verdict = text.lines().find(|line| line.starts_with("{\"type\":\"verdict\"")).unwrap();
+    let verdict: Value = serde_json::from_str(verdict).unwrap();
+    let diagnosis = &verdict["diagnoses"][0];
+    assert_eq!(diagnosis["rule"], "time-wait", "{verdict}");
+    let most =
+        if usable < 600 { format!("{:.1}", f64::from(usable) / 60.0) } else { (usable / 60).to_string() };
+    assert!(
+        diagnosis["sentence"].as_str().unwrap().contains(&format!("; {most} connects/s are the most")),
+        "{verdict}"
+    );
+
+    // With programs: who left them. A look comes every two seconds.
+    std::thread::sleep(Duration::from_secs(5));
+    let session = watching.end().unwrap();
+    let full = |line: &&Value| line["type"] == "ports" && line["by_state"] == expected;
+    let row = session.lines.iter().rfind(full);
+    assert!(row.is_some(), "{:?}", session.lines.iter().rfind(|line| line["type"] == "ports"));
+    if has_cookies(&session) {
+        let (by_pid, _) = holdings(row.unwrap());
+        for (client, (pid, child)) in clients.iter().zip(&running) {
+            let left = by_pid[&u64::from(*pid)];
+            assert_eq!(
+                (&left["process"]["comm"], &left["time_wait"]),
+                (&json!(client.name), &json!(client.short))
+            );
+            let open = by_pid[&u64::from(child.id())];
+            assert_eq!(
+                (&open["process"]["comm"], &open["count"]),
+                (&json!(client.name), &json!(client.held))
+            );
+        }
+        let told = session.lines.iter().rfind(|line| line["type"] == "verdict").unwrap();
+        let sentence = told["diagnoses"][0]["sentence"].as_str().unwrap();
+        assert!(sentence.contains("; curl left ") && sentence.contains(", wget left "), "{sentence}");
+    }
+    for (_, mut child) in running {
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    server.join().unwrap();
 }

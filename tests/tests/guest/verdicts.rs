@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching, command};
+use portwatch_tests::tally;
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -282,4 +283,53 @@ fn at_a_steady_rate_a_warning_comes_ten_seconds_before_the_first_failure() {
     let expected_s = (at(failed) - at(warning)) as f64 / 1e9;
     let told_s = warning["full_in_s"].as_f64().unwrap();
     assert!((told_s - expected_s).abs() < expected_s / 4.0, "{told_s} s were told, it took {expected_s} s");
+}
+
+#[test]
+fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
+    const SOCKETS: u32 = 100_000;
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    if (numbers.next(), numbers.next()) < (Some(6), Some(8)) {
+        println!(
+            "skipped: before Linux 6.8 so many ports are not found within the minute that TIME_WAIT takes"
+        );
+        return;
+    }
+    let _netns = Netns::with_ports(20000, 59999).unwrap();
+    for (key, value) in
+        [("ipv4/tcp_tw_reuse", "0"), ("ipv4/tcp_rfc1337", "1"), ("ipv4/tcp_max_tw_buckets", "200000")]
+    {
+        set(key, value).unwrap();
+    }
+    let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
+    let server = std::thread::spawn(move || {
+        for _ in 0..SOCKETS {
+            assert_eq!(listener.accept().unwrap().0.read(&mut [0]).unwrap(), 0);
+        }
+    });
+    let each = (SOCKETS / 4).to_string();
+    let clients: Vec<_> = (1..=4)
+        .map(|n| {
+            let destination = format!("127.0.0.{n}:8080");
+            let args = ["--dest", &destination, "--close", "--evenly", "20000-59999", "--attempts", &each];
+            tally::start(&args).unwrap()
+        })
+        .collect();
+    for client in clients {
+        assert_eq!(tally::finish(client).unwrap().threads[0].connected, u64::from(SOCKETS / 4));
+    }
+    server.join().unwrap();
+    // Regular looks see them all; failures make further ones.
+    let watching = Watching::start(&["trace", "--json", "--warn"]).unwrap();
+    let full = Netns::with_ports(40000, 40001).unwrap();
+    let _held = Full::new("127.0.0.1:8080", 2).unwrap();
+    let tally = tally::run(&["--dest", SERVICE, "--attempts", "5000", "--rate", "1000"]).unwrap();
+    let session = watching.end().unwrap();
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), 5000);
+    assert_eq!((&session.end()["failures"], &session.end()["delivered"]), (&json!(5000), &json!(5000)));
+    let heads = || session.lines.iter().filter(|line| line["type"] == "snapshot");
+    let largest = heads().filter_map(|line| line["sockets"].as_u64()).max();
+    assert!(largest >= Some(u64::from(SOCKETS) * 9 / 10), "{largest:?} sockets were read at most");
+    assert!(heads().any(|line| line["namespaces"][0]["netns"] == full.id), "nobody looked where it failed");
 }
