@@ -5,7 +5,7 @@ use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
-    Budget, COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, Owner, RING_BYTES,
+    Budget, COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, OwnerGroup, RING_BYTES,
     SEARCHES_MAX_KEYS, SearchKey, SearchTimes, SysctlName, WatchedSysctl,
 };
 
@@ -75,7 +75,7 @@ pub(crate) static ANSWERS: LruHashMap<u64, Answer> = LruHashMap::with_max_entrie
 /// Cookie of a socket → who connected it, the latest of them. Used with `--holders` only, which says how many: until then
 /// one. Only [`crate::owners`] writes it, which says how.
 #[map]
-pub(crate) static OWNERS: Array<Owner> = Array::with_max_entries(1, 0);
+pub(crate) static OWNERS: Array<OwnerGroup> = Array::with_max_entries(1, 0);
 
 /// Thread → when its search for a port began. Used with `--search-time` only; places as those of [`NOTES`].
 #[map]

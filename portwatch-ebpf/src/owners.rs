@@ -3,14 +3,14 @@
 //! In: a socket whose connect is under way, on the task that called. Out: a place in [`OWNERS`], which user space finds
 //! by the socket's cookie: the one thing that the kernel keeps of a socket in TIME_WAIT. The only writer of [`OWNERS`].
 //!
-//! Nobody tells when a TIME_WAIT ends, so the newest take the places of the oldest. The kernel counts cookies up, so the
-//! remainder of one is a place whose turn it is: no hash, no lock, no list of what is oldest. The turn is not exact:
-//! each processor takes 4,096 numbers at once (`COOKIE_LOCAL_BATCH`, include/linux/cookie.h), and sockets that somebody
-//! else asks a cookie for (sock_diag does, of all that it lists) leave places out. Who is forgotten so early that a
-//! socket may still be in TIME_WAIT is counted.
+//! Nobody tells when a TIME_WAIT ends, so of the places that a cookie may have the oldest makes room: no lock, no list of
+//! what is oldest over all. Who is forgotten within a minute of the connect, as his socket may still be in TIME_WAIT, is
+//! counted; of a connection that lasted, and has begun its TIME_WAIT later, nobody knows.
 
 use aya_ebpf::helpers::generated::{bpf_get_socket_cookie, bpf_ktime_get_boot_ns};
-use portwatch_ebpf::abi::{COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, TIME_WAIT_NS};
+use portwatch_ebpf::abi::{
+    COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, OWNERS_GROUP, Owner, TIME_WAIT_NS, owner_group,
+};
 
 use crate::counter::count;
 use crate::layout::setting;
@@ -25,31 +25,43 @@ use crate::task::{self, Who as _};
 pub(crate) unsafe fn remember(sock: *const u8) {
     // SAFETY: the caller's promise. Makes the kernel give the socket one, which stays.
     let cookie = unsafe { bpf_get_socket_cookie(sock.cast_mut().cast()) };
-    let Some(place) = OWNERS.get_ptr_mut(cookie as u32 & (setting!(duties.owners) - 1)) else { return };
-    let task = task::current();
-    let uid_gid = task.uid_gid();
-    // SAFETY: the map's memory; the helper takes no pointer. Volatile stores keep their order, and so does x86.
+    let Some(group) = OWNERS.get_ptr_mut(owner_group(cookie, setting!(duties.owners))) else { return };
+    let places: *mut Owner = group.cast();
+    // SAFETY: the map's memory; the helper takes no pointer.
     unsafe {
         let now = bpf_ktime_get_boot_ns();
-        let held = (&raw const (*place).cookie).read_volatile();
-        // A connect to a v4-mapped address comes here twice, and a socket may be connected again.
-        if held != cookie {
+        let (mut chosen, mut oldest, mut is_known) = (0, u64::MAX, false);
+        for n in 0..OWNERS_GROUP as usize {
+            let place = places.add(n);
+            let is_its = (&raw const (*place).cookie).read_volatile() == cookie;
+            let connected = (&raw const (*place).connected_boot_ns).read_volatile();
+            // A connect to a v4-mapped address comes here twice, and a socket may be connected again.
+            if is_its || (!is_known && connected < oldest) {
+                (chosen, oldest) = (n, connected);
+                is_known |= is_its;
+            }
+        }
+        if !is_known {
             count(COUNTER_OWNERS);
-            if held != 0 && now - (*place).connected_boot_ns < TIME_WAIT_NS {
+            if oldest != 0 && now - oldest < TIME_WAIT_NS {
                 count(COUNTER_OWNERS_FORGOTTEN);
             }
         }
-        (&raw mut (*place).cookie).write_volatile(0);
-        (&raw mut (*place).cookie_again).write_volatile(cookie);
-        (&raw mut (*place).connected_boot_ns).write_volatile(now);
-        (&raw mut (*place).start_boot_ns).write_volatile(task.start_boot_ns());
-        (&raw mut (*place).cgroup_id).write_volatile(task.cgroup_id());
-        for (n, word) in task.leader_comm().into_iter().enumerate() {
-            (&raw mut (*place).leader_comm[n]).write_volatile(word);
-        }
-        (&raw mut (*place).tgid).write_volatile(task.tgid());
-        (&raw mut (*place).uid).write_volatile(uid_gid as u32);
-        (&raw mut (*place).gid).write_volatile((uid_gid >> 32) as u32);
-        (&raw mut (*place).cookie).write_volatile(cookie);
+        let task = task::current();
+        let uid_gid = task.uid_gid();
+        let mut owner = Owner {
+            cookie,
+            connected_boot_ns: now,
+            start_boot_ns: task.start_boot_ns(),
+            cgroup_id: task.cgroup_id(),
+            leader_comm: task.leader_comm(),
+            tgid: task.tgid(),
+            uid: uid_gid as u32,
+            gid: (uid_gid >> 32) as u32,
+            reserved: 0,
+            check: 0,
+        };
+        owner.check = owner.check();
+        *places.add(chosen & (OWNERS_GROUP as usize - 1)) = owner;
     }
 }

@@ -39,8 +39,8 @@ pub(crate) const WRITERS: u32 = 8;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Before {
-    /// The thread that writes; 0 once it has returned.
-    tid: u64,
+    /// Who writes what ([`Written::tag`]); 0 once that has returned.
+    tag: u64,
     number: u64,
     ports: Ports,
 }
@@ -86,6 +86,13 @@ impl Written {
             let net = set.wrapping_sub(offset!(net_set) as usize);
             Self { watched, table, net, entry: Probed::read(file, offset!(file_entry)) }
         }
+    }
+
+    /// The setting and the thread that writes it. A write whose end nobody saw leaves its own behind, which is no other
+    /// setting's.
+    #[inline(always)]
+    fn tag(&self, tid: u32) -> u64 {
+        (self.table as u64).rotate_left(32) ^ u64::from(tid)
     }
 
     #[inline(always)]
@@ -167,17 +174,18 @@ pub(crate) unsafe fn begins(call: *const u8) {
         return;
     }
     let tid = tid();
+    let tag = written.tag(tid);
     let Some(before) = SYSCTLS_BEFORE.get_ptr_mut(tid % WRITERS) else { return };
     // SAFETY: the map's memory.
     unsafe {
         // Nobody's while it is half there.
-        (&raw mut (*before).tid).write_volatile(0);
+        (&raw mut (*before).tag).write_volatile(0);
         if written.form() == SYSCTL_PORTS {
             written.copy_ports(&raw mut (*before).ports);
         } else {
             (*before).number = written.number().into();
         }
-        (&raw mut (*before).tid).write_volatile(tid.into());
+        (&raw mut (*before).tag).write_volatile(tag);
     }
 }
 
@@ -193,27 +201,28 @@ pub(crate) unsafe fn is_made(call: *const u8) {
         return;
     }
     let tid = tid();
+    let tag = written.tag(tid);
     let Some(before) = SYSCTLS_BEFORE.get_ptr_mut(tid % WRITERS) else { return };
     // SAFETY: the map's memory.
     unsafe {
         if written.form() == SYSCTL_PORTS {
-            tell_ports(&written, before, tid);
+            tell_ports(&written, before, tag);
         } else {
-            tell_number(&written, before, tid);
+            tell_number(&written, before, tag);
         }
-        if is_of(before, tid) {
-            (&raw mut (*before).tid).write_volatile(0);
+        if is_of(before, tag) {
+            (&raw mut (*before).tag).write_volatile(0);
         }
     }
 }
 
 /// `before` must be the map's memory.
 #[inline(always)]
-unsafe fn tell_number(written: &Written, before: *const Before, tid: u32) {
+unsafe fn tell_number(written: &Written, before: *const Before, tag: u64) {
     // SAFETY: the caller's promise.
     let (old, new) = unsafe { ((*before).number as u32, written.number()) };
     // SAFETY: as above. Asked after the value was read, as another thread may take the place at any moment.
-    let has_old = unsafe { is_of(before, tid) };
+    let has_old = unsafe { is_of(before, tag) };
     if has_old && old == new {
         return;
     }
@@ -239,7 +248,7 @@ unsafe fn tell_number(written: &Written, before: *const Before, tid: u32) {
 
 /// As above.
 #[inline(always)]
-unsafe fn tell_ports(written: &Written, before: *mut Before, tid: u32) {
+unsafe fn tell_ports(written: &Written, before: *mut Before, tag: u64) {
     let boot_ns = now();
     if !may_send(1, boot_ns, PORTS_SYSCTLS_PER_WINDOW) {
         return;
@@ -254,7 +263,7 @@ unsafe fn tell_ports(written: &Written, before: *mut Before, tid: u32) {
         written.fill(&raw mut (*record).sysctl, boot_ns);
         copy(&raw mut (*record).old, &raw const (*before).ports);
         written.copy_ports(&raw mut (*record).new);
-        (*record).sysctl.has_old = is_of(before, tid).into();
+        (*record).sysctl.has_old = is_of(before, tag).into();
         (*record).sysctl.old = 0;
         (*record).sysctl.new = 0;
     }
@@ -280,9 +289,9 @@ fn tid() -> u32 {
 
 /// `before` must be the map's memory.
 #[inline(always)]
-unsafe fn is_of(before: *const Before, tid: u32) -> bool {
+unsafe fn is_of(before: *const Before, tag: u64) -> bool {
     // SAFETY: the caller's promise. Volatile, as the answer changes.
-    unsafe { (&raw const (*before).tid).read_volatile() == u64::from(tid) }
+    unsafe { (&raw const (*before).tag).read_volatile() == tag }
 }
 
 /// `to` must be memory of a map's value or of the ring; an address that leads nowhere reads as zeroes.

@@ -62,6 +62,9 @@ fn value(form: u32, raw: u32, ticks_per_second: u32) -> Option<String> {
     }
 }
 
+/// Ranges of ports that are spelt: a set may have 32,768, and any user may set one in a namespace of their own.
+const MAX_RUNS: usize = 256;
+
 /// Numbers and ranges with commas between (`proc_do_large_bitmap`, kernel/sysctl.c).
 fn ports(set: &abi::Ports) -> String {
     let is_in = |port: u16| set[usize::from(port / 64)] & (1 << (port % 64)) != 0;
@@ -75,7 +78,11 @@ fn ports(set: &abi::Ports) -> String {
     let run = |(first, last): &(u16, u16)| {
         if first == last { first.to_string() } else { format!("{first}-{last}") }
     };
-    runs.iter().map(run).collect::<Vec<_>>().join(",")
+    let mut words: Vec<String> = runs.iter().take(MAX_RUNS).map(run).collect();
+    if let Some(more @ 1..) = runs.len().checked_sub(MAX_RUNS) {
+        words.push(format!("… {more} more"));
+    }
+    words.join(",")
 }
 
 #[cfg(test)]

@@ -167,7 +167,7 @@ fn an_owner_becomes_a_whole_process() {
         uid: 4,
         gid: 3,
         reserved: 0,
-        cookie_again: 9,
+        check: 0,
     };
     let expected = Process {
         tgid: Tgid(5),

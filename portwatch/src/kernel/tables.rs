@@ -10,8 +10,8 @@ use portwatch_ebpf::abi::{
     COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
     COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, COUNTER_REPORTED_FULL, COUNTER_RING_FULL,
     COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_SYSCTLS_LOST,
-    COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey, Owner, SearchKey,
-    SearchTimes,
+    COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey, OWNERS_GROUP,
+    Owner, OwnerGroup, SearchKey, SearchTimes, owner_group,
 };
 
 use super::mapped::Mapped;
@@ -32,10 +32,10 @@ struct Times(SearchTimes);
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
-struct Place(Owner);
+struct Owned(OwnerGroup);
 
 // SAFETY: as above.
-unsafe impl Pod for Place {}
+unsafe impl Pod for Owned {}
 // SAFETY: as above.
 unsafe impl Pod for TimesKey {}
 // SAFETY: as above.
@@ -80,7 +80,7 @@ pub struct Counters {
 
 /// Who connected which socket, for threads that look it up beside the reader of the ring.
 #[derive(Clone)]
-pub struct Owners(Arc<Array<MapData, Place>>);
+pub struct Owners(Arc<Array<MapData, Owned>>);
 
 impl Owners {
     /// Who connected the socket with this cookie, if that was seen and is remembered.
@@ -88,10 +88,10 @@ impl Owners {
     /// # Errors
     /// When the kernel refuses the look-up.
     pub fn get(&self, cookie: u64) -> Result<Option<Owner>, MapError> {
-        // As many as a power of two, so these are the lower bits on both sides.
-        let place = u32::try_from(cookie % u64::from(self.0.len())).unwrap_or(0);
-        let Place(owner) = self.0.get(&place, 0)?;
-        Ok((cookie != 0 && owner.cookie == cookie && owner.cookie_again == cookie).then_some(owner))
+        let places = OWNERS_GROUP.saturating_mul(self.0.len());
+        let Owned(group) = self.0.get(&owner_group(cookie, places), 0)?;
+        let is_its = |owner: &Owner| cookie != 0 && owner.cookie == cookie && owner.check == owner.check();
+        Ok(group.into_iter().find(is_its))
     }
 }
 
@@ -215,7 +215,9 @@ fn one_a_key(mut counts: Vec<(FailureKey, FailureCount)>) -> Vec<(FailureKey, Fa
 
 #[cfg(test)]
 mod tests {
-    use portwatch_ebpf::abi::{Budget, FailureCount, FailureKey};
+    use std::collections::HashMap;
+
+    use portwatch_ebpf::abi::{Budget, FailureCount, FailureKey, OWNERS, OWNERS_GROUP, owner_group};
 
     use super::one_a_key;
 
@@ -254,5 +256,24 @@ mod tests {
             counted(20, 7, 120, 200),
         ];
         assert_eq!(one_a_key(places), [counted(10, 1, 300, 300), counted(20, 112, 100, 200)]);
+    }
+
+    #[test]
+    fn of_half_as_many_sockets_as_places_nearly_all_keep_theirs_on_any_number_of_processors() {
+        // Each processor takes 4,096 cookies at once (`COOKIE_LOCAL_BATCH`, include/linux/cookie.h).
+        for processors in [1, 2, 64, 256] {
+            let live = u64::from(OWNERS / 2) / processors;
+            let cookies = (0..processors).flat_map(|processor| {
+                (0..live).map(move |n| (n / 4096 * processors + processor) * 4096 + n % 4096 + 1)
+            });
+            let mut groups: HashMap<u32, u32> = HashMap::new();
+            cookies.for_each(|cookie| *groups.entry(owner_group(cookie, OWNERS)).or_default() += 1);
+            let forgotten: u32 = groups.values().map(|sockets| sockets.saturating_sub(OWNERS_GROUP)).sum();
+            assert!(
+                forgotten * 100 <= OWNERS / 2,
+                "{forgotten} of {} on {processors} processors",
+                OWNERS / 2
+            );
+        }
     }
 }

@@ -90,7 +90,7 @@ pub struct Watch<'a> {
     pub search_times: bool,
     /// Records that one process × destination × cause may send in 1.07 s.
     pub detail_per_window: u32,
-    /// Of how many sockets to remember who connected them, the newest; rounded up to a power of two. None of nobody's.
+    /// Places to remember in who connected sockets; rounded up to a power of two. None remembers nobody.
     pub owners: Option<u32>,
 }
 
@@ -193,7 +193,7 @@ impl Tracer {
         for (map, _) in used.iter().filter(|(_, used)| !used) {
             loader.map_max_entries(map, 1);
         }
-        loader.map_max_entries("OWNERS", owners.max(1));
+        loader.map_max_entries("OWNERS", (owners / abi::OWNERS_GROUP).max(1));
         let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
         drop(loader);
         sysctls::watch(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;

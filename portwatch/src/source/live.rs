@@ -39,6 +39,8 @@ mod surveys;
 const LOSS_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a program that was running at the stop may take to finish.
 const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
+/// How long those are missed that were forgotten: for a TIME_WAIT, nanoseconds.
+const FORGOTTEN_NS: u64 = 60_000_000_000;
 /// How often that is granted.
 const STRAGGLER_ROUNDS: u32 = 20;
 
@@ -74,6 +76,8 @@ pub struct Live {
     settings: ChangedSettings,
     doubts: Doubts,
     surveys: Surveys,
+    /// Owners that were forgotten, and when that was last seen.
+    forgotten: (u64, Option<BootNs>),
     /// Whether `doubts` has looked after the last of `records`, or of the counts, was taken.
     has_looked: bool,
     records: VecDeque<Bytes>,
@@ -134,6 +138,7 @@ impl Live {
             settings,
             doubts: Doubts::new(began_at),
             surveys,
+            forgotten: (0, None),
             has_looked: false,
             records: VecDeque::new(),
             items: VecDeque::from([Item::Start(start)]),
@@ -154,11 +159,16 @@ impl Live {
 
     /// A snapshot, with what is known to be missing in it.
     fn show(&mut self, mut snapshot: Snapshot) {
-        if let forgotten @ 1.. = self.counters.owners_forgotten {
-            snapshot.limits.push(format!(
-                "{forgotten} sockets were forgotten for newer ones within a minute after they had connected: in \
-                 TIME_WAIT they are nobody's"
-            ));
+        let forgotten = self.counters.owners_forgotten;
+        if forgotten > self.forgotten.0 {
+            self.forgotten = (forgotten, Some(snapshot.at));
+        }
+        if self.forgotten.1.is_some_and(|at| snapshot.at.0 - at.0 < FORGOTTEN_NS) {
+            snapshot.limits.push(
+                "sockets were forgotten for newer ones within a minute after they had connected: in TIME_WAIT they are \
+                 nobody's"
+                    .to_owned(),
+            );
         }
         self.items.push_back(Item::Ports(snapshot));
     }
@@ -282,10 +292,11 @@ impl Live {
         self.look_for_losses()?;
         let summary = self.summary()?;
         if self.ledger.accounted() >= total(&summary) || rounds == 0 {
-            // Who asks for holders waits for them.
+            // Who asks for holders waits for them, and wants to know who has them in the end.
             let is_complete = self.until.count.is_some_and(|count| self.ledger.delivered >= count);
-            let is_complete = is_complete || self.tracer.owners() > 0;
-            let snapshots = self.surveys.last(SURVEY_WAITS[usize::from(is_complete)]).await;
+            let again = self.tracer.owners() > 0;
+            let limit = SURVEY_WAITS[usize::from(is_complete || again)];
+            let snapshots = self.surveys.last(limit, again).await;
             snapshots.into_iter().for_each(|snapshot| self.show(snapshot));
             return self.close(summary);
         }

@@ -74,11 +74,14 @@ impl Survey {
                  many to remember"
             ));
         }
-        let whose = |owner, cookie| match owner {
-            Owner::Process(tgid) => people.identity(tgid).map_or(Whose::NotFound, Whose::Process),
-            Owner::NotFound => Whose::NotFound,
-            Owner::TimeWait => left.get(&cookie).map_or(Whose::TimeWait, |known| Whose::Process(*known)),
-            Owner::Closed => left.get(&cookie).map_or(Whose::Closed, |known| Whose::Process(*known)),
+        let whose = |owner, cookie| {
+            let open = if let Owner::Process(tgid) = owner { people.identity(tgid) } else { None };
+            match open.or_else(|| left.get(&cookie).copied()) {
+                Some(identity) => Whose::Process(identity),
+                None if owner == Owner::TimeWait => Whose::TimeWait,
+                None if owner == Owner::Closed => Whose::Closed,
+                None => Whose::NotFound,
+            }
         };
         let holder = |whose| match whose {
             Whose::Process(identity) => people.holder(&identity),
@@ -107,7 +110,7 @@ impl Survey {
     }
 }
 
-/// Whose sockets are that nobody has open, by their cookies; who has the others is remembered.
+/// Whose sockets are that nobody is seen to have open, by their cookies; who has the others is remembered.
 fn left_behind(
     memory: &mut Memory,
     people: &mut People<'_>,
@@ -118,23 +121,20 @@ fn left_behind(
 ) -> Result<HashMap<u64, Identity>> {
     let mut left = HashMap::new();
     for held in census.held().filter(|held| held.cookie != 0) {
-        match owners.of(held) {
-            Owner::Process(tgid) => {
-                if let Some(process) = people.with_id(tgid) {
-                    memory.saw_open(held.cookie, process, at);
-                }
-            }
-            Owner::TimeWait | Owner::Closed => {
-                let remembered = memory.saw_closed(held.cookie, at);
-                let process = match connected(held.cookie)? {
-                    Some(process) => Some(process),
-                    None => remembered.map(|process| Process::clone(process)),
-                };
-                if let Some(process) = process {
-                    left.insert(held.cookie, people.who_was(process));
-                }
-            }
-            Owner::NotFound => {}
+        if let Owner::Process(tgid) = owners.of(held)
+            && let Some(process) = people.with_id(tgid)
+        {
+            memory.saw_open(held.cookie, process, at);
+            continue;
+        }
+        // Nobody has it open; or somebody who may not be looked into, or who has just ended.
+        let remembered = memory.saw_closed(held.cookie, at);
+        let process = match connected(held.cookie)? {
+            Some(process) => Some(process),
+            None => remembered.map(|process| Process::clone(process)),
+        };
+        if let Some(process) = process {
+            left.insert(held.cookie, people.who_was(process));
         }
     }
     Ok(left)

@@ -67,9 +67,18 @@ fn row<'a>(session: &'a Session, address: &str) -> Option<&'a Value> {
     row
 }
 
-/// Whether the kernel lets programs ask for cookies: since Linux 5.12.
+/// Whether the kernel lets programs ask for cookies: since Linux 5.12. portwatch must say the same.
 fn has_cookies(session: &Session) -> bool {
-    !session.limits().any(|limit| limit.contains("no cookies of sockets"))
+    let has = since(5, 12);
+    assert_eq!(session.limits().any(|limit| limit.contains("no cookies of sockets")), !has);
+    has
+}
+
+/// Whether this kernel is at least that one.
+fn since(major: u32, minor: u32) -> bool {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
 /// What each process has of `row`, by its pid, and what is nobody's.
@@ -258,9 +267,7 @@ fn client(client: &Client, range: (u16, u16)) -> (u32, Child) {
 
 /// Since Linux 6.8 a socket with the whole range in `IP_LOCAL_PORT_RANGE` is searched a port for evenly.
 fn searches_evenly() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next()) >= (Some(6), Some(8))
+    since(6, 8)
 }
 
 #[test]

@@ -28,6 +28,8 @@ const REGULAR_PAUSE: u32 = 10;
 const MAX_PLACES: usize = 1024;
 /// Places that wait to be looked at; what finds no room is asked for again by the next failure there.
 const MAX_WAITING: usize = 16;
+/// Places that are looked at once more at the end.
+const MAX_AGAIN: usize = 4;
 /// Rows that are kept of a snapshot, the fullest.
 const MAX_ROWS: usize = 100;
 /// Refusals that are told.
@@ -70,6 +72,8 @@ impl Regular {
 pub(super) struct Surveys {
     seen: HashMap<Place, Instant>,
     waiting: VecDeque<Query>,
+    /// The last that were waited for.
+    recent: VecDeque<Query>,
     /// Idle, or running elsewhere.
     survey: Option<Survey>,
     running: Option<oneshot::Receiver<Answer>>,
@@ -89,6 +93,7 @@ impl Surveys {
         Self {
             seen: HashMap::new(),
             waiting: VecDeque::new(),
+            recent: VecDeque::new(),
             survey: Some(Survey::new()),
             running: None,
             not_before: Instant::now(),
@@ -114,7 +119,12 @@ impl Surveys {
         }
         if self.seen.len() < MAX_PLACES {
             self.seen.insert(place, now);
-            self.waiting.push_back(query(failure, place));
+            let query = query(failure, place);
+            if self.recent.len() >= MAX_AGAIN {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(query.clone());
+            self.waiting.push_back(query);
             self.begin_if_due();
         }
     }
@@ -133,9 +143,14 @@ impl Surveys {
         }
     }
 
-    /// What is under way, or waits, as far as it comes within `limit`.
-    pub(super) async fn last(&mut self, limit: Duration) -> Vec<Snapshot> {
+    /// What is under way, or waits, as far as it comes within `limit`; with `again` also the last places once more.
+    pub(super) async fn last(&mut self, limit: Duration, again: bool) -> Vec<Snapshot> {
         self.regular = None;
+        if again {
+            let waiting = &self.waiting;
+            let more = self.recent.drain(..).filter(|query| !waiting.contains(query)).collect::<Vec<_>>();
+            self.waiting.extend(more);
+        }
         let mut snapshots = Vec::new();
         let all = async {
             loop {
@@ -148,7 +163,9 @@ impl Surveys {
             }
         };
         if timeout(limit, all).await.is_err() {
-            log::info!("the end did not wait for a look at who holds the ports");
+            log::warn!(
+                "the end did not wait for a look at who holds the ports: it took longer than {limit:?}"
+            );
         }
         snapshots
     }
