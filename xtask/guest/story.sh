@@ -22,8 +22,15 @@ touch $trace $log
 
 say() { printf '$ %s\n' "$*"; }
 
-# excerpt N: the first lines of stdin, and how many more there are that look alike.
-excerpt() { awk -v shown="$1" 'NR <= shown { print } END { if (NR > shown) printf "… %d more lines like these\n", NR - shown }'; }
+# excerpt N: the first lines of stdin, how many more there are that look alike, and what is said below one of them.
+excerpt() {
+	awk -v shown="$1" '
+		function rest() { if (more) printf "… %d more lines like these\n", more; more = 0 }
+		/^  / { rest(); print; next }
+		shown-- > 0 { print; next }
+		{ more++ }
+		END { rest() }'
+}
 
 give_up() {
 	printf 'story: %s\n' "$1"

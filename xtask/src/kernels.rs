@@ -5,19 +5,20 @@
 
 mod modules;
 
+pub(crate) use modules::SOCK_DIAG;
+
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::str::FromStr;
 
 use anyhow::{Context as _, Result, bail};
 use ebpf_build::cache_dir;
 
 use crate::apt::{self, Apt};
-use crate::process;
 
 /// In the order in which they are asked: most kernels that tests want are in the first two.
 const SUITES: [&str; 4] = ["bookworm", "trixie-backports", "trixie", "bullseye"];
@@ -147,6 +148,19 @@ fn unpack(apt: &Apt, package: &str, folder: &Path, image: &Path) -> Result<()> {
 
 /// Only the image: the modules in the same package are ten times its size.
 fn extract_image(package: &Path, image: &Path) -> Result<()> {
+    let output = fs::File::create(image).with_context(|| format!("create {}", image.display()))?;
+    let status = untar(
+        package,
+        Command::new("tar").args(["--extract", "--to-stdout", "--wildcards", IMAGE_PATTERN]).stdout(output),
+    )?;
+    if !status.success() {
+        bail!("tar --extract {IMAGE_PATTERN}: {status}");
+    }
+    Ok(())
+}
+
+/// Gives the files of a Debian package to this `tar`, and tells how that ended.
+fn untar(package: &Path, tar: &mut Command) -> Result<ExitStatus> {
     let mut contents = Command::new("dpkg-deb")
         .arg("--fsys-tarfile")
         .arg(package)
@@ -154,18 +168,12 @@ fn extract_image(package: &Path, image: &Path) -> Result<()> {
         .spawn()
         .context("run dpkg-deb")?;
     let archive = contents.stdout.take().context("stdout was not piped")?;
-    let output = fs::File::create(image).with_context(|| format!("create {}", image.display()))?;
-    process::run(
-        Command::new("tar")
-            .args(["--extract", "--to-stdout", "--wildcards", IMAGE_PATTERN])
-            .stdin(archive)
-            .stdout(output),
-    )?;
+    let unpacked = tar.stdin(archive).status().context("run tar")?;
     let status = contents.wait().context("wait for dpkg-deb")?;
     if !status.success() {
         bail!("dpkg-deb --fsys-tarfile {}: {status}", package.display());
     }
-    Ok(())
+    Ok(unpacked)
 }
 
 fn newest_cached(folder: &Path, series: &Series) -> Result<Option<PathBuf>> {

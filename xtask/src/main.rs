@@ -50,7 +50,8 @@ enum Command {
     Vm(vm::Args),
     /// Run all tests: on this host, in a virtual machine per kernel, and the cost limits.
     ///
-    /// About one minute for the host, one for each kernel and two for the limits, once built.
+    /// Once built, about one minute for the host, one for what takes long and is run in a clock that jumps, two for the
+    /// limits, and, where everything is emulated, eight for each kernel.
     Test(test::Args),
     /// Measure what portwatch costs, in counted instructions, beside what others cost. Five minutes once built.
     Bench(bench::Args),

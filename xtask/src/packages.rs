@@ -26,13 +26,16 @@ pub(crate) fn test_program(checkout: &Checkout, name: &str) -> Result<PathBuf> {
     built(cargo_static(checkout, "build").args(["--package", TESTS_PACKAGE, "--bin", name]), name)
 }
 
-/// Builds the test binary that runs in the guest.
-pub(crate) fn guest_tests(checkout: &Checkout) -> Result<PathBuf> {
+/// Builds the example `name` of portwatch.
+pub(crate) fn example(checkout: &Checkout, name: &str) -> Result<PathBuf> {
+    built(cargo_static(checkout, "build").args(["--package", "portwatch", "--example", name]), name)
+}
+
+/// Builds the tests `name` that run in a guest.
+pub(crate) fn guest_tests(checkout: &Checkout, name: &str) -> Result<PathBuf> {
     let mut command = cargo_static(checkout, "test");
-    built(
-        command.args(["--no-run", "--package", TESTS_PACKAGE, "--features", "guest", "--test", "guest"]),
-        "guest",
-    )
+    command.args(["--no-run", "--package", TESTS_PACKAGE, "--features", "guest", "--test", name]);
+    built(&mut command, name)
 }
 
 fn cargo_static(checkout: &Checkout, subcommand: &str) -> Command {

@@ -16,7 +16,7 @@ use crate::bless::RESULTS;
 use crate::checkout::Checkout;
 use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, DidNotBoot, Job, Terminal};
-use crate::kernels::{Kernel, Kernels, Series};
+use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
 use crate::process::{quoted, tee};
 use crate::setup::{self, Need};
 use crate::tally::{Tally, reasons};
@@ -30,13 +30,25 @@ const ALL_KERNELS: [Series; 5] = [
     Series::Numbered(6, 18),
     Series::Newest,
 ];
-/// sock_diag: in Debian's kernels modules, in the order in which they need each other.
-const MODULES: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
 const GUEST_LIMIT: Duration = Duration::from_secs(40 * 60);
 /// The exit code of a wrong command line, as clap has it.
 const USAGE: u8 = 2;
 /// Begins the line in which a guest names its kernel.
 const RELEASE: &str = "kernel release: ";
+
+/// Tests that run in a guest.
+struct Tests {
+    /// Of the target.
+    name: &'static str,
+    /// How time passes meanwhile.
+    clock: Clock,
+    /// Begins the line that names the kernel.
+    title: &'static str,
+}
+
+const EACH: Tests = Tests { name: "guest", clock: Clock::Wall, title: RELEASE };
+/// In one kernel, as what they are about happens in user space.
+const LONG: Tests = Tests { name: "long", clock: Clock::Instructions, title: "long runs, in kernel " };
 
 /// Which tests, where.
 #[derive(Debug, clap::Args)]
@@ -144,6 +156,7 @@ struct Programs {
     portwatch: PathBuf,
     loadgen: PathBuf,
     churn: PathBuf,
+    census_cost: PathBuf,
 }
 
 /// Runs all stages.
@@ -160,6 +173,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         portwatch: dist::build(checkout)?,
         loadgen: packages::test_program(checkout, "loadgen").context("build loadgen")?,
         churn: packages::test_program(checkout, "churn").context("build churn")?,
+        census_cost: packages::example(checkout, "census_cost").context("build census_cost")?,
     };
     let mut report = Report::default();
     let filter = args.filter.as_deref();
@@ -167,11 +181,16 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let mut kernels = Kernels::default();
     for series in chosen(&args.kernel) {
         let result = kernels.fetch(&series).and_then(|kernel| {
-            let modules = kernels.modules(&kernel, &MODULES)?;
-            in_guest(checkout, &kernel, &modules, &programs, filter)
+            let modules = kernels.modules(&kernel, &SOCK_DIAG)?;
+            in_guest(checkout, &kernel, &modules, &programs, &EACH, filter)
         });
         report.add(format!("linux {series}"), result);
     }
+    let result = kernels.fetch(&bench::KERNEL).and_then(|kernel| {
+        let modules = kernels.modules(&kernel, &SOCK_DIAG)?;
+        in_guest(checkout, &kernel, &modules, &programs, &LONG, filter)
+    });
+    report.add("long runs".to_owned(), result);
     if filter.is_none() {
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
         report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
@@ -211,21 +230,24 @@ fn in_guest(
     kernel: &Kernel,
     modules: &[PathBuf],
     programs: &Programs,
+    tests: &Tests,
     filter: Option<&str>,
 ) -> Result<(bool, String)> {
-    let tests = packages::guest_tests(checkout).context("build the tests for the guest")?;
+    let Tests { name, clock, title } = *tests;
+    let tests = packages::guest_tests(checkout, name).context("build the tests for the guest")?;
     let mut files = Overlay::default();
     files.program("usr/bin/portwatch", &programs.portwatch, "PORTWATCH_BIN")?;
     files.program("usr/bin/loadgen", &programs.loadgen, "LOADGEN_BIN")?;
     files.program("usr/bin/churn", &programs.churn, "CHURN_BIN")?;
+    files.program("usr/bin/census_cost", &programs.census_cost, "CENSUS_COST_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
     let load = files.modules(modules)?;
     let filter_word = filter.map(quoted).unwrap_or_default();
     let script = format!(
-        "{load}echo \"{RELEASE}$(uname -r)\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
+        "{load}echo \"{title}$(uname -r)\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
     );
-    let name = "test".to_owned();
-    let job = Job { name, files, script, terminal: Terminal::Log, clock: Clock::Wall, limit: GUEST_LIMIT };
+    let job =
+        Job { name: name.to_owned(), files, script, terminal: Terminal::Log, clock, limit: GUEST_LIMIT };
     let outcome = guest::run(checkout, kernel, job)?;
     if outcome.status == 0 && Tally::read(&outcome.output) == Tally::default() && filter.is_none() {
         bail!("the tests in the guest ended well without having run");

@@ -14,7 +14,7 @@ use crate::checkout::Checkout;
 use crate::dist;
 use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, Job, Terminal};
-use crate::kernels::{Kernels, Series};
+use crate::kernels::{Kernels, SOCK_DIAG, Series};
 use crate::setup::{self, Need};
 
 const STORY: &str = include_str!("../guest/story.sh");
@@ -46,8 +46,11 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     // Before the long part.
     let old_text = if args.bless { Some(SESSION.read(&readme)?) } else { None };
     setup::ensure(&[Need::Toolchain, Need::Qemu])?;
-    let kernel = Kernels::default().fetch(&args.kernel)?;
+    let mut kernels = Kernels::default();
+    let kernel = kernels.fetch(&args.kernel)?;
     let mut files = Overlay::default();
+    // Who holds the ports is asked of sock_diag.
+    let load = files.modules(&kernels.modules(&kernel, &SOCK_DIAG)?)?;
     files.program("usr/bin/portwatch", &dist::build(checkout)?, "PORTWATCH_BIN")?;
     files.script("etc/portwatch/story.sh", STORY);
     files.text("etc/portwatch/nginx.conf", NGINX_CONFIG);
@@ -59,7 +62,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         (RUN_STORY, Terminal::Log, STORY_LIMIT)
     };
     let name = "vm".to_owned();
-    let job = Job { name, files, script: script.to_owned(), terminal, clock: Clock::Wall, limit };
+    let job = Job { name, files, script: load + script, terminal, clock: Clock::Wall, limit };
     let outcome = guest::run(checkout, &kernel, job)?;
     if let Some(old_text) = old_text {
         if outcome.status != 0 {

@@ -10,9 +10,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use ebpf_build::cache_dir;
 
-use super::{Kernel, Kernels, NEWEST_SUITE, SUITES, Series, numbers};
+use super::{Kernel, Kernels, NEWEST_SUITE, SUITES, Series, numbers, untar};
 use crate::apt;
 use crate::process;
+
+/// sock_diag: in Debian's kernels modules, in the order in which they need each other.
+pub(crate) const SOCK_DIAG: [&str; 3] = ["inet_diag", "tcp_diag", "udp_diag"];
 
 const PACKAGE_PATTERN: &str = "^linux-(image|modules)-[0-9].*-cloud-amd64$";
 /// In this order: since about 6.19 modules have a package of their own.
@@ -67,24 +70,16 @@ fn extract(package: &Path, names: &[&str], tree: &Path, folder: &Path) -> Result
     for folder in [tree, folder] {
         fs::create_dir_all(folder).with_context(|| format!("create {}", folder.display()))?;
     }
-    let mut contents = Command::new("dpkg-deb")
-        .arg("--fsys-tarfile")
-        .arg(package)
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("run dpkg-deb")?;
-    let archive = contents.stdout.take().context("stdout was not piped")?;
     let patterns = names.iter().map(|name| format!("*/{name}.ko*"));
     // Flat; a pattern without a match makes it fail, as a package without modules has none.
-    let unpacked = Command::new("tar")
-        .args(["--extract", "--wildcards", "--transform", "s:.*/::", "--directory"])
-        .arg(tree)
-        .args(patterns)
-        .stdin(archive)
-        .stderr(Stdio::null())
-        .status()
-        .context("run tar")?;
-    contents.wait().context("wait for dpkg-deb")?;
+    let unpacked = untar(
+        package,
+        Command::new("tar")
+            .args(["--extract", "--wildcards", "--transform", "s:.*/::", "--directory"])
+            .arg(tree)
+            .args(patterns)
+            .stderr(Stdio::null()),
+    )?;
     if !unpacked.success() {
         return Ok(false);
     }
