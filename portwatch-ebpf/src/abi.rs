@@ -345,11 +345,13 @@ pub struct PortsSysctlRecord {
     pub new: Ports,
 }
 
-/// Records of changed numbers that are sent in one window of [`WINDOW_SHIFT`]: any user may write settings of a
-/// namespace of their own, and must not fill the ring.
-pub const SYSCTLS_PER_WINDOW: u32 = 256;
-/// The same of [`PortsSysctlRecord`]s, which take an eighth of the ring then.
-pub const PORTS_SYSCTLS_PER_WINDOW: u32 = 8;
+/// Records of changed numbers that are sent in one window of [`WINDOW_SHIFT`] from one group of namespaces: any user may
+/// write settings of a namespace of their own, and must not fill the ring, nor hide what others change.
+pub const SYSCTLS_PER_WINDOW: u32 = 64;
+/// The same of [`PortsSysctlRecord`]s; from all groups they take a quarter of the ring.
+pub const PORTS_SYSCTLS_PER_WINDOW: u32 = 2;
+/// Groups of namespaces: [`SysctlLayout::own_netns`] alone, and the others by their numbers.
+pub const SYSCTL_GROUPS: u32 = 8;
 
 /// Whose searches for a port are measured together.
 #[repr(C)]
@@ -545,7 +547,8 @@ pub struct Layout {
     pub reserved: u32,
 }
 
-/// Byte offsets of what leads from a write below /proc/sys to the setting; all 0 where a kernel lacks one.
+/// Byte offsets of what leads from a write below /proc/sys to the setting, all 0 where a kernel lacks one; and what else
+/// the programs about settings must know.
 ///
 /// Injected like [`Settings`], and apart from them: only programs that failing calls never pass read these.
 #[repr(C)]
@@ -577,6 +580,8 @@ pub struct SysctlLayout {
     pub table_data: u32,
     /// `ctl_table.maxlen`, int: bytes of the value.
     pub table_bytes: u32,
+    /// Not an offset: the number of the network namespace that portwatch runs in.
+    pub own_netns: u32,
 }
 
 /// [`Duties::task_by`]: members of tasks are read through the BTF pointer of `bpf_get_current_task_btf` (5.11).
@@ -653,7 +658,7 @@ const _: () = {
     assert!(size_of::<PortsSysctlRecord>() == size_of::<SysctlRecord>() + 2 * 65536 / 8);
     assert!(size_of::<SysctlRecord>() != size_of::<FailureRecord>());
     assert!(size_of::<WatchedSysctl>() == 2 * 4 && size_of::<SysctlName>() == SYSCTL_NAME_LEN);
-    assert!(size_of::<SysctlLayout>() == 13 * 4);
+    assert!(size_of::<SysctlLayout>() == 14 * 4);
     assert!(size_of::<SearchKey>() == 2 * 16 + 4 + 2 + 2);
     assert!(size_of::<Layout>() == 40 * 4);
     assert!(size_of::<Duties>() == 10 * 4);

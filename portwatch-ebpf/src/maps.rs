@@ -6,7 +6,7 @@ use aya_ebpf::macros::map;
 use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
     Budget, COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, OwnerGroup, RING_BYTES,
-    SEARCHES_MAX_KEYS, SearchKey, SearchTimes, SysctlName, WatchedSysctl,
+    SEARCHES_MAX_KEYS, SYSCTL_GROUPS, SearchKey, SearchTimes, SysctlName, WatchedSysctl,
 };
 
 use crate::answers::Answer;
@@ -108,9 +108,9 @@ pub(crate) static WATCHED_SYSCTLS: HashMap<SysctlName, WatchedSysctl> = HashMap:
 #[map]
 pub(crate) static SYSCTLS_BEFORE: Array<Before> = Array::with_max_entries(WRITERS, 0);
 
-/// How many changes were sent lately: of numbers, and of sets of ports.
+/// How many changes were sent lately from each group of namespaces: of numbers, and of sets of ports.
 #[map]
-pub(crate) static SYSCTL_BUDGETS: Array<Budget> = Array::with_max_entries(2, 0);
+pub(crate) static SYSCTL_BUDGETS: Array<Budget> = Array::with_max_entries(2 * SYSCTL_GROUPS, 0);
 
 /// 1 while user space wants to know: nothing is counted or sent before or after.
 ///

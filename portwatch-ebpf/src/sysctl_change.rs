@@ -9,7 +9,7 @@ use core::ptr::null;
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
 use aya_ebpf::helpers::generated::{bpf_probe_read_kernel, bpf_probe_read_kernel_str};
 use portwatch_ebpf::abi::{
-    COUNTER_SYSCTLS_LOST, PORTS_SYSCTLS_PER_WINDOW, Ports, PortsSysctlRecord, SYSCTL_NAME_LEN,
+    COUNTER_SYSCTLS_LOST, PORTS_SYSCTLS_PER_WINDOW, Ports, PortsSysctlRecord, SYSCTL_GROUPS, SYSCTL_NAME_LEN,
     SYSCTL_PORT_RANGE, SYSCTL_PORTS, SYSCTLS_PER_WINDOW, SysctlLayout, SysctlName, SysctlRecord,
     WatchedSysctl, Words,
 };
@@ -101,6 +101,13 @@ impl Written {
         unsafe { (*self.watched).form }
     }
 
+    /// The number of the namespace.
+    #[inline(always)]
+    fn netns(&self) -> u32 {
+        // SAFETY: as in `by`.
+        unsafe { Probed::read(self.net, setting!(layout.net_inum)) }
+    }
+
     /// The value of any form but a set of ports.
     #[inline(always)]
     fn number(&self) -> u32 {
@@ -155,7 +162,7 @@ impl Written {
             (*record).tid = who.tid();
             (*record).uid = uid_gid as u32;
             (*record).gid = (uid_gid >> 32) as u32;
-            (*record).netns = Probed::read(self.net, setting!(layout.net_inum));
+            (*record).netns = self.netns();
             (*record).which = (*self.watched).which;
             (*record).form = self.form();
         }
@@ -227,7 +234,7 @@ unsafe fn tell_number(written: &Written, before: *const Before, tag: u64) {
         return;
     }
     let boot_ns = now();
-    if !may_send(0, boot_ns, SYSCTLS_PER_WINDOW) {
+    if !may_send(written, 0, boot_ns, SYSCTLS_PER_WINDOW) {
         return;
     }
     let Some(mut slot) = EVENTS.reserve::<SysctlRecord>(0) else {
@@ -250,7 +257,7 @@ unsafe fn tell_number(written: &Written, before: *const Before, tag: u64) {
 #[inline(always)]
 unsafe fn tell_ports(written: &Written, before: *mut Before, tag: u64) {
     let boot_ns = now();
-    if !may_send(1, boot_ns, PORTS_SYSCTLS_PER_WINDOW) {
+    if !may_send(written, 1, boot_ns, PORTS_SYSCTLS_PER_WINDOW) {
         return;
     }
     let Some(mut slot) = EVENTS.reserve::<PortsSysctlRecord>(0) else {
@@ -270,10 +277,12 @@ unsafe fn tell_ports(written: &Written, before: *mut Before, tag: u64) {
     slot.submit(0);
 }
 
-/// Whether one more of this kind may be sent now; counted if not.
+/// Whether one more of this kind may be sent now from this namespace; counted if not.
 #[inline(always)]
-fn may_send(kind: u32, boot_ns: u64, per_window: u32) -> bool {
-    let Some(budget) = SYSCTL_BUDGETS.get_ptr_mut(kind) else { return false };
+fn may_send(written: &Written, kind: u32, boot_ns: u64, per_window: u32) -> bool {
+    let netns = written.netns();
+    let group = if netns == offset!(own_netns) { 0 } else { 1 + netns % (SYSCTL_GROUPS - 1) };
+    let Some(budget) = SYSCTL_BUDGETS.get_ptr_mut(kind * SYSCTL_GROUPS + group) else { return false };
     // SAFETY: the map's memory.
     let may = unsafe { spends(budget, boot_ns, || per_window) };
     if !may {

@@ -4,9 +4,13 @@
 //! where facts come from, what they mean, how they are shown.
 
 mod ports;
+mod range;
+mod searches;
 mod sysctl;
 
 pub use ports::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
+pub use range::PortRange;
+pub use searches::{RecentSearch, RecentSearches, SearchRow, SearchTimes, Searches};
 pub use sysctl::{Setting, SettingChange};
 
 use std::net::{IpAddr, SocketAddr};
@@ -172,15 +176,6 @@ pub struct Fault {
     pub kernel_socket: bool,
 }
 
-/// Lowest and highest port of `ip_local_port_range`, both inclusive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct PortRange {
-    /// Lowest.
-    pub low: u16,
-    /// Highest.
-    pub high: u16,
-}
-
 /// One failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -261,43 +256,6 @@ pub struct Suppressed {
     pub from: BootNs,
     /// Until.
     pub to: BootNs,
-}
-
-/// How long searches for a local port took; successful ones included.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Searches {
-    /// By where, the most slow ones first.
-    pub rows: Vec<SearchRow>,
-    /// Those beyond the table's bound, whose row is not known.
-    pub other: SearchTimes,
-    /// Searches whose time is not known, as their beginning was not seen.
-    pub unmeasured: u64,
-}
-
-/// Those from one address to one destination.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SearchRow {
-    /// Where.
-    pub netns: NetnsId,
-    /// From which address.
-    pub source: IpAddr,
-    /// To where.
-    pub destination: SocketAddr,
-    /// How long.
-    pub times: SearchTimes,
-}
-
-/// How long some searches took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct SearchTimes {
-    /// How many.
-    pub count: u64,
-    /// Those that took 100 µs or longer.
-    pub slow: u64,
-    /// Of all.
-    pub average: Duration,
-    /// Of the longest.
-    pub longest: Duration,
 }
 
 /// Exact counts of everything that happened, lost detail included.
@@ -384,6 +342,8 @@ pub enum Item {
     Sysctl(SettingChange),
     /// How long searches took; before the summary, if that was asked for.
     Searches(Searches),
+    /// Some searches of the last seconds were slow.
+    RecentSearches(RecentSearches),
     /// Who holds the local ports.
     Ports(Snapshot),
     /// Last but one.

@@ -1,6 +1,6 @@
 //! The loop: the only place that knows the whole order.
 //!
-//! In: a source, an observer and sinks. Out: every item of the source in every sink, in order, each followed by what the
+//! In: a source, an observer and sinks. Out: every item of the source in every sink, in order, each with what the
 //! observer has to say of it. Must not know: the kernel, files, arguments.
 
 use anyhow::Result;
@@ -21,8 +21,7 @@ pub async fn run(
     while let Some(item) = source.next().await? {
         let opinions = observer.see(&item);
         for sink in &mut *sinks {
-            sink.item(&item)?;
-            sink.opinions(&opinions)?;
+            sink.item(&item, &opinions)?;
         }
         // Under load many lines share one write.
         if !source.has_more() {
@@ -70,15 +69,11 @@ mod tests {
     struct Diary(Rc<RefCell<Vec<&'static str>>>, usize);
 
     impl Sink for Diary {
-        fn item(&mut self, item: &Item) -> io::Result<()> {
+        fn item(&mut self, item: &Item, _: &[Opinion]) -> io::Result<()> {
             if self.0.borrow().len() >= self.1 {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             self.0.borrow_mut().push(if matches!(item, Item::End(_)) { "end" } else { "summary" });
-            Ok(())
-        }
-
-        fn opinions(&mut self, _: &[Opinion]) -> io::Result<()> {
             Ok(())
         }
 

@@ -158,28 +158,29 @@ const SETTINGS: Group = &[
     may("ipv6_disabled", Is::Bool),
 ];
 
-const PORTS: &[Group] = &[&[
-    must("time", Is::Time),
-    must("monotonic_ns", Is::Count),
-    must("netns", Is::Count),
-    must("protocol", Is::OneOf(&["tcp", "udp"])),
-    may("source", Is::Text),
-    may("destination", Is::Fields(&[ENDPOINT])),
-    may("device", Is::Count),
-    must("used", Is::Count),
-    must("usable", Is::Count),
-    must("port_range", Is::Fields(&[RANGE])),
-    must("reserved", Is::Count),
-    must("bound_by_others", Is::Count),
-    must("by_state", Is::Counts),
-    may("time_wait", Is::Fields(&[TIME_WAIT])),
-    must("holders", Is::Each(&[HOLDER])),
-]];
+const PORTS: &[Group] = &[
+    PLACE,
+    &[
+        must("used", Is::Count),
+        must("usable", Is::Count),
+        must("port_range", Is::Fields(&[RANGE])),
+        must("reserved", Is::Count),
+        must("bound_by_others", Is::Count),
+        must("by_state", Is::Counts),
+        may("time_wait", Is::Fields(&[TIME_WAIT])),
+        may("open_since_ns", Is::Count),
+        must("holders", Is::Each(&[HOLDER])),
+    ],
+];
 
 const TIME_WAIT: Group = &[must("last_10_s", Is::Count), must("over_in_s", Is::Count)];
 
+const PROCESSES: Group =
+    &[may("comm", Is::Text), may("comm_hex", Is::Text), must("number", Is::Count), may("exited", Is::Bool)];
+
 const HOLDER: Group = &[
     may("process", Is::Fields(&[PROCESS])),
+    may("processes", Is::Fields(&[PROCESSES])),
     may("unknown", Is::OneOf(&["time_wait", "closed", "not_found"])),
     must("count", Is::Count),
     may("time_wait", Is::Count),
@@ -229,6 +230,24 @@ const FORECAST: &[Group] = &[
     ],
 ];
 
+/// Of one signal or the other.
+const WARNING: &[Group] = &[
+    PLACE,
+    &[
+        must("signal", Is::OneOf(&["ports", "search_time"])),
+        may("used", Is::Count),
+        may("usable", Is::Count),
+        may("ends_per_s", Is::Number),
+        may("growth_per_s", Is::Number),
+        may("full_in_s", Is::Number),
+        may("levels_off_at", Is::Count),
+        may("time_wait_over_in_s", Is::Count),
+        may("count", Is::Count),
+        may("slow", Is::Count),
+        may("average_ns", Is::Count),
+    ],
+];
+
 const LOST_REASONS: Is =
     Is::OneOf(&["ring_full", "queue_full", "malformed_record", "unaccounted", "skipped_run"]);
 
@@ -261,6 +280,23 @@ const SEARCHES: &[Group] = &[&[
     must("rows", Is::Each(SEARCHES_ROW)),
     must("other", Is::Fields(&[TIMES])),
     must("unmeasured", Is::Count),
+]];
+
+const RECENT_SEARCHES: &[Group] = &[&[
+    must("time", Is::Time),
+    must("from_ns", Is::Count),
+    must("to_ns", Is::Count),
+    must(
+        "rows",
+        Is::Each(&[&[
+            must("netns", Is::Count),
+            must("source", Is::Text),
+            must("destination", Is::Fields(&[ENDPOINT])),
+            must("count", Is::Count),
+            must("slow", Is::Count),
+            must("average_ns", Is::Count),
+        ]]),
+    ),
 ]];
 
 const SEARCHES_ROW: &[Group] = &[
@@ -422,7 +458,9 @@ fn line(text: &str) -> Result<Value> {
         "snapshot" => SNAPSHOT,
         "ports" => PORTS,
         "verdict" => VERDICT,
-        "warning" | "recovered" | "forecast" => FORECAST,
+        "warning" | "recovered" => WARNING,
+        "forecast" => FORECAST,
+        "recent_searches" => RECENT_SEARCHES,
         unknown => bail!("unknown type {unknown}"),
     };
     holds(&value, fields).with_context(|| text.to_owned())?;

@@ -16,8 +16,9 @@ pub use outcome::{Outcome, report};
 
 use std::io::IsTerminal as _;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Parser as _;
+use tokio::runtime::Builder;
 
 use args::{Args, ColorChoice, Command};
 
@@ -37,6 +38,13 @@ pub fn run() -> Result<Outcome> {
         Command::Ports(options) => ports::run(&options, paint(args.color)),
         Command::Doctor => doctor::run(paint(args.color)),
     }
+}
+
+/// Runs a command that waits. Signals are waited for, and the kernel's ring is read, beside this thread, which may hang
+/// where its output blocks.
+fn on_runtime<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    runtime.context("start the runtime")?.block_on(command)
 }
 
 /// Warnings always; with `-v` what portwatch does, with `-vv` also what its libraries and the kernel side do.

@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 
+use super::args::FailOn;
+use crate::diagnose::Observer;
 use crate::kernel::Refusal;
 
 /// Codes that scripts depend on (`docs/json.md`).
@@ -19,6 +21,16 @@ pub enum Outcome {
     Findings,
     /// It found that this host cannot be traced, and has said so.
     CannotTrace,
+}
+
+impl Outcome {
+    /// Of a command that watched, and was asked to tell of this.
+    pub(super) fn of(observer: &Observer, fail_on: Option<FailOn>) -> Self {
+        match fail_on {
+            Some(FailOn::Warn) if observer.has_warned() => Self::Findings,
+            _ => Self::Done,
+        }
+    }
 }
 
 impl From<Outcome> for ExitCode {

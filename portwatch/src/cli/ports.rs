@@ -2,14 +2,13 @@
 
 use std::io::{BufWriter, IsTerminal as _};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::tz::TimeZone;
-use tokio::runtime::Builder;
 
-use super::Outcome;
 use super::args::PortsArgs;
 use super::output::Output;
 use super::stop::stop;
+use super::{Outcome, on_runtime};
 use crate::diagnose::Observer;
 use crate::pipeline;
 use crate::ports::Query;
@@ -20,12 +19,8 @@ use crate::source::snapshots::{Again, Snapshots};
 use crate::term::{self, Paint};
 
 pub(super) fn run(args: &PortsArgs, paint: Paint) -> Result<Outcome> {
-    // Signals are waited for beside the main thread, which may hang in a write.
-    let runtime =
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().context("start the runtime")?;
-    let observer = runtime.block_on(look(args, paint))?;
-    let found = args.fail_on.is_some() && observer.has_warned();
-    Ok(if found { Outcome::Findings } else { Outcome::Done })
+    let observer = on_runtime(look(args, paint))?;
+    Ok(Outcome::of(&observer, args.fail_on))
 }
 
 async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {

@@ -3,20 +3,20 @@
 use std::io::BufWriter;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use jiff::tz::TimeZone;
-use tokio::runtime::Builder;
 
-use super::Outcome;
 use super::args::{ModeChoice, TraceArgs};
 use super::outcome::say;
 use super::output::Output;
 use super::stop::stop;
+use super::{Outcome, on_runtime};
 use crate::diagnose::Observer;
 use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
 use crate::kernel::{Hook, Mode, OWNERS, Tracer, Watch};
 use crate::pipeline;
+use crate::ports::own_id;
 use crate::sink::Sink;
 use crate::sink::json::Json;
 use crate::sink::text::Text;
@@ -27,12 +27,8 @@ use crate::term::Paint;
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
 pub(super) fn run(args: &TraceArgs, paint: Paint) -> Result<Outcome> {
-    // The ring's task has a thread of its own: an output that blocks must not keep it from reading.
-    let runtime =
-        Builder::new_multi_thread().worker_threads(1).enable_all().build().context("start the runtime")?;
-    let observer = runtime.block_on(watch(args, paint))?;
-    let found = args.fail_on.is_some() && observer.has_warned();
-    Ok(if found { Outcome::Findings } else { Outcome::Done })
+    let observer = on_runtime(watch(args, paint))?;
+    Ok(Outcome::of(&observer, args.fail_on))
 }
 
 async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
@@ -49,6 +45,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
         search_times: args.search_time,
         detail_per_window: args.detail,
         owners: args.holders.map(|holders| holders.unwrap_or(OWNERS)),
+        own_netns: own_id(),
         ..Watch::new(&filter)
     };
     let tracer = Tracer::attach(&watch).map_err(|refused| refused.refusal)?;

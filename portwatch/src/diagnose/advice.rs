@@ -12,7 +12,8 @@ mod widen;
 pub(super) use addresses::more_addresses;
 pub(super) use circulating::{about_time_wait, everything_is_local};
 pub(super) use program::{
-    bind_without_port, bound_the_pool, close_at_the_end, reuse_connections, whole_range_on_socket,
+    bind_without_port, bound_the_pool, close_at_the_end, reach_the_peer, reuse_connections,
+    whole_range_on_socket,
 };
 pub(super) use time_wait::take_over_time_wait;
 pub(super) use widen::widen;

@@ -10,11 +10,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Cause;
-use super::figures::{permille, width};
-use crate::event::{Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid};
+use super::figures::permille;
+use crate::event::{BootNs, Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait};
 
-/// How long a closed connection keeps its port: `TCP_TIMEWAIT_LEN`, include/net/tcp.h. No setting changes it.
-pub(super) const TIME_WAIT_S: u32 = 60;
+/// [`TimeWait::LENGTH_S`], among counts of ports.
+pub(super) const TIME_WAIT_S: u32 = TimeWait::LENGTH_S as u32;
 /// Youngest TIME_WAIT that `tcp_tw_reuse` lets go, before Linux 6.14 made a setting of it (`tcp_tw_reuse_delay`).
 const REUSE_DELAY: Duration = Duration::from_secs(1);
 /// From this share of the usable ports on, a shortage is near: when connections come steadily and each keeps its port
@@ -46,6 +46,8 @@ pub struct Facts {
     pub own_range: Option<PortRange>,
     /// Who holds the ports for this source and destination, at the time of the failure if there was one.
     pub row: Option<Occupancy>,
+    /// When the row was looked at.
+    pub at: Option<BootNs>,
     /// For how long at least the oldest open connection of the row has been open.
     pub open_for: Option<Duration>,
     /// Connections of the row that this side has ended in a second. Where none is free these are as many as come back.
@@ -82,6 +84,7 @@ impl Facts {
             listeners: None,
             own_range: None,
             row: None,
+            at: None,
             open_for: None,
             ends_per_s: None,
             failures_per_s: None,
@@ -126,32 +129,22 @@ impl Facts {
     }
 
     /// What the socket itself leaves of the range, where that is less.
-    ///
-    /// An end outside of the range does not count (`inet_sk_get_local_port_range`, net/ipv4/inet_connection_sock.c).
     pub(super) fn narrowed(&self) -> Option<PortRange> {
-        let (range, own) = (self.range?, self.own_range?);
-        let inside = |port| (range.low..=range.high).contains(&port);
-        let low = if inside(own.low) { own.low } else { range.low };
-        let high = if inside(own.high) { own.high } else { range.high };
-        let left = PortRange { low, high };
-        (left != range).then_some(left)
+        let range = self.range?;
+        Some(range.narrowed_by(self.own_range?)).filter(|left| *left != range)
     }
 
     /// Ports of `range` that are reserved.
     pub(super) fn reserved_within(&self, range: PortRange) -> Option<u32> {
         let reserved = self.reserved.as_ref()?;
-        // They are in order and never overlap.
-        let within = |part: &PortRange| {
-            let (low, high) = (part.low.max(range.low), part.high.min(range.high));
-            if low > high { 0 } else { width(PortRange { low, high }) }
-        };
-        Some(reserved.iter().map(within).sum())
+        // They never overlap one another.
+        Some(reserved.iter().map(|part| part.overlap(range).width()).sum())
     }
 
     /// Listeners' ports that the kernel could choose if they were in the range, as they are not reserved; in order.
     pub(super) fn unreserved_listeners(&self) -> Option<Vec<u16>> {
         let reserved = self.reserved.as_ref()?;
-        let taken = |port: u16| reserved.iter().any(|part| (part.low..=part.high).contains(&port));
+        let taken = |port: u16| reserved.iter().any(|part| part.contains(port));
         let mut ports: Vec<u16> =
             self.listeners.as_ref()?.iter().copied().filter(|port| !taken(*port)).collect();
         ports.sort_unstable();
@@ -162,7 +155,7 @@ impl Facts {
     pub(super) fn listeners_inside(&self) -> Option<u32> {
         let range = self.range?;
         let ports = self.unreserved_listeners()?;
-        u32::try_from(ports.iter().filter(|port| (range.low..=range.high).contains(port)).count()).ok()
+        u32::try_from(ports.iter().filter(|port| range.contains(**port)).count()).ok()
     }
 
     /// Ports that one source and destination have for themselves.
@@ -171,7 +164,7 @@ impl Facts {
             return Some(row.usable);
         }
         let range = self.narrowed().or(self.range)?;
-        Some(width(range) - self.reserved_within(range)?)
+        Some(range.width() - self.reserved_within(range)?)
     }
 
     /// Whether the kernel takes the connection for one of loopback: by either address (`tcp_twsk_unique`,
@@ -210,7 +203,7 @@ impl Facts {
     /// The host's range, if the namespace is another one and has a narrower range.
     pub(super) fn wider_on_host(&self) -> Option<PortRange> {
         let host = self.hosts_range.filter(|_| self.namespace_is_hosts == Some(false))?;
-        (width(host) > width(self.range?)).then_some(host)
+        (host.width() > self.range?.width()).then_some(host)
     }
 
     /// Connections a second that are wanted: those that end, and those that fail.

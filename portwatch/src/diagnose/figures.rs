@@ -1,10 +1,8 @@
 //! Numbers as sentences have them.
 //!
-//! In: counts, ranges, times. Out: words. Must not know: what they are about.
+//! In: counts, times. Out: words. Must not know: what they are about.
 
 use std::time::Duration;
-
-use crate::event::PortRange;
 
 /// `28232` as `28,232`.
 pub(super) fn grouped(count: impl Into<u64>) -> String {
@@ -24,16 +22,6 @@ pub(super) fn counted(count: impl Into<u64>, noun: &str) -> String {
     let count = count.into();
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
-}
-
-/// Lowest and highest port as one word.
-pub(super) fn span(range: PortRange) -> String {
-    format!("{}-{}", range.low, range.high)
-}
-
-/// How many ports lie in a range; none where it is upside down.
-pub(super) fn width(range: PortRange) -> u32 {
-    (u32::from(range.high) + 1).saturating_sub(range.low.into())
 }
 
 /// `part` of `whole` in thousandths; nothing is no part of nothing.
@@ -59,7 +47,7 @@ pub(super) fn lasting(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{PortRange, counted, grouped, lasting, permille, width};
+    use super::{counted, grouped, lasting, permille};
     use std::time::Duration;
 
     #[test]
@@ -77,11 +65,8 @@ mod tests {
     }
 
     #[test]
-    fn shares_and_widths_survive_odd_input() {
+    fn shares_survive_odd_input() {
         assert_eq!((permille(1, 4), permille(1, 0), permille(5, 4)), (250, 0, 1000));
-        assert_eq!(width(PortRange { low: 32768, high: 60999 }), 28_232);
-        assert_eq!((width(PortRange { low: 5, high: 5 }), width(PortRange { low: 9, high: 5 })), (1, 0));
-        assert_eq!(width(PortRange { low: 0, high: 65535 }), 65_536);
     }
 
     #[test]

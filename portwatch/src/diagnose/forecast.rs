@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::facts::{Facts, TIME_WAIT_S};
 use super::figures::permille;
 use super::path::Path;
-use crate::event::{BootNs, Occupancy, Snapshot, SocketState};
+use crate::event::{BootNs, Occupancy, Snapshot, SocketState, TimeWait};
 
 /// Growth is measured over this time, if so much is known.
 const WINDOW: Duration = Duration::from_secs(15);
@@ -131,7 +131,9 @@ fn forecast(row: &Occupancy, samples: &VecDeque<Sample>) -> Forecast {
         (i64::from(last.open) - i64::from(first.open)) * GROWTH_PARTS > growth.max(0)
             && last.open > first.open + LEAST_GROWTH
     });
-    let ends_per_s = row.time_wait.map_or(0.0, |time_wait| f64::from(time_wait.last_10_s) / 10.0);
+    let ends_per_s = row
+        .time_wait
+        .map_or(0.0, |time_wait| f64::from(time_wait.last_10_s) / f64::from(TimeWait::COUNTED_S));
     let open = samples.back().map_or(0, |sample| sample.open);
     let level = f64::from(open) + ends_per_s * f64::from(TIME_WAIT_S);
     let levels_off = open_grows == Some(false) && level < f64::from(row.usable);

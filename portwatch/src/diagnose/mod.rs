@@ -14,6 +14,7 @@ mod observer;
 mod path;
 mod pressure;
 mod rules;
+mod slowness;
 mod trouble;
 mod verdict;
 
@@ -25,4 +26,5 @@ pub use forecast::Forecast;
 pub use observer::{Observer, Opinion, Pressure, Verdict};
 pub use path::Path;
 pub use rules::{Evidence, RULES, Rule};
+pub use slowness::Slowness;
 pub use verdict::{Diagnosis, verdict};

@@ -1,7 +1,7 @@
 //! Opinions, in the order in which facts arrive.
 //!
 //! In: every item. Out: what is to be said of it: a [`Verdict`] where a snapshot explains a shortage, [`Pressure`] where
-//! one is near, or no longer. Pure: what was recorded yields the same opinions later. Must not know: how they are shown.
+//! one is near, or no longer, [`Slowness`] where connect() takes long to find a port. Pure: what was recorded yields the same opinions later. Must not know: how they are shown.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -10,6 +10,7 @@ use super::facts::Facts;
 use super::forecast::{Forecast, History};
 use super::path::Path;
 use super::pressure::Gauge;
+use super::slowness::{Slowness, Watcher};
 use super::trouble::{Trouble, Troubles};
 use super::verdict::{Diagnosis, verdict};
 use crate::event::{BootNs, Item, Occupancy, Snapshot, Tgid};
@@ -24,6 +25,8 @@ pub enum Opinion {
     Verdict(Verdict),
     /// A shortage is near, or no longer.
     Pressure(Pressure),
+    /// Searches for a port take long, or no longer do.
+    Slowness(Slowness),
     /// What is to be expected of a row.
     Forecast {
         /// When the snapshot was taken.
@@ -69,6 +72,7 @@ pub struct Pressure {
 #[derive(Debug, Default)]
 pub struct Observer {
     gauge: Option<Gauge>,
+    searches: Watcher,
     history: History,
     troubles: Troubles,
     /// The rules that spoke last.
@@ -97,6 +101,11 @@ impl Observer {
                 Vec::new()
             }
             Item::Ports(snapshot) => self.judge(snapshot),
+            Item::RecentSearches(recent) if self.gauge.is_some() => {
+                let news = self.searches.read(recent);
+                self.has_warned |= news.iter().any(|slowness| !slowness.is_over);
+                news.into_iter().map(Opinion::Slowness).collect()
+            }
             _ => Vec::new(),
         }
     }

@@ -61,9 +61,8 @@ impl Gauge {
         for path in gone {
             self.warned.remove(&path);
             let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == path.netns);
-            let usable = namespace.map_or(0, |namespace| {
-                u32::from(namespace.range.high - namespace.range.low) + 1 - namespace.reserved
-            });
+            let usable =
+                namespace.map_or(0, |namespace| namespace.range.width().saturating_sub(namespace.reserved));
             pressures.push(Pressure {
                 at: snapshot.at,
                 path,

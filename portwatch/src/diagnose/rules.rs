@@ -17,6 +17,7 @@ mod small_range;
 mod time_wait;
 mod udp_sockets;
 mod unanswered;
+mod unfinished_close;
 mod unseen_holders;
 
 use std::cmp::Reverse;
@@ -57,7 +58,7 @@ pub struct Evidence {
 }
 
 /// All of them; among those that explain the same share the first comes first.
-pub const RULES: [Rule; 16] = [
+pub const RULES: [Rule; 17] = [
     no_ipv6_source::RULE,
     fixed_port::RULE,
     bind_before_connect::RULE,
@@ -68,6 +69,7 @@ pub const RULES: [Rule; 16] = [
     close_wait::RULE,
     peer_keeps_open::RULE,
     unanswered::RULE,
+    unfinished_close::RULE,
     live_connections::RULE,
     foreign_binds::RULE,
     listeners_in_range::RULE,
@@ -107,8 +109,13 @@ fn held_by(holders: &[Holding]) -> String {
 fn left_by(holders: &[Holding]) -> String {
     let mut left: BTreeMap<&[u8], u32> = BTreeMap::new();
     for holding in holders {
-        if let (Some(process), 1..) = (process(holding), holding.time_wait) {
-            *left.entry(&process.comm.0).or_default() += holding.time_wait;
+        let comm = match &holding.holder {
+            Holder::Process(process) => &process.comm,
+            Holder::Processes { comm: Some(comm), .. } => comm,
+            _ => continue,
+        };
+        if holding.time_wait > 0 {
+            *left.entry(&comm.0).or_default() += holding.time_wait;
         }
     }
     let mut left: Vec<_> = left.into_iter().collect();
@@ -134,7 +141,7 @@ fn only_process(row: &Occupancy) -> Option<&Process> {
 fn process(holding: &Holding) -> Option<&Process> {
     match &holding.holder {
         Holder::Process(process) => Some(process),
-        Holder::TimeWait | Holder::Closed | Holder::NotFound => None,
+        Holder::Processes { .. } | Holder::TimeWait | Holder::Closed | Holder::NotFound => None,
     }
 }
 

@@ -17,6 +17,8 @@ const FLAGS: usize = 9 - 3;
 const START_TIME: usize = 22 - 3;
 /// `PF_EXITING`, include/linux/sched.h.
 const EXITING: u64 = 0x4;
+/// `PROC_PID_INIT_INO`, include/linux/proc_ns.h (3.8 to 7.3).
+const INITIAL_PID_NAMESPACE: &str = "pid:[4026531836]";
 
 /// What can be read of this process, or that it is gone.
 pub(super) fn read(proc_root: &Path, tgid: Tgid, start: BootNs) -> Details {
@@ -30,13 +32,23 @@ pub(super) fn read(proc_root: &Path, tgid: Tgid, start: BootNs) -> Details {
     // Last, so that it vouches for what was read before.
     let stat = match stat(&folder) {
         Ok(stat) => stat,
-        Err(error) if is_gone(&error) => return Details::Exited,
+        Err(error) if is_gone(&error) => return gone(proc_root),
         // Not ours to see (hidepid), or this process is short of something.
         Err(_) => return Details::NotRead,
     };
     let same = stat.start_ticks == start.0 / ns_per_tick();
     // On its way out a process loses its memory first, and with it executable and arguments.
-    if same && !(stat.exiting && exe.is_none()) { Details::Read { exe, cmdline } } else { Details::Exited }
+    if same && !(stat.exiting && exe.is_none()) { Details::Read { exe, cmdline } } else { gone(proc_root) }
+}
+
+/// What is known of a process that is not to be seen here: that it has ended, where every process is.
+fn gone(proc_root: &Path) -> Details {
+    // With hidepid=2 only own processes are there (proc(5)); the first one is root's, and never ends.
+    let hides = !proc_root.join("1").exists();
+    // In another pid namespace all have other ids.
+    let namespace = std::fs::read_link(proc_root.join("self/ns/pid"));
+    let is_another = namespace.is_ok_and(|namespace| namespace.as_os_str() != INITIAL_PID_NAMESPACE);
+    if hides || is_another { Details::NotRead } else { Details::Exited }
 }
 
 /// Who has this id now; none if nobody, or if it may not be looked at. The start is rounded down to clock ticks,
@@ -133,6 +145,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let folder = root.path().join("42");
         fs::create_dir(&folder).unwrap();
+        fs::create_dir(root.path().join("1")).unwrap();
         let before = format!("S 1 42 42 0 -1 {flags} 1 0 0 0 0 0 0 0 20 0 1 0");
         fs::write(folder.join("stat"), format!("42 ({name}) {before} {start_ticks} 1 2 3\n")).unwrap();
         fs::write(folder.join("cmdline"), cmdline).unwrap();
@@ -191,7 +204,23 @@ mod tests {
     fn another_process_with_the_same_pid_is_not_this_one() {
         assert_eq!(look(fake(1235, "x", b"").path()), Details::Exited);
         assert_eq!(look(fake(1233, "x", b"").path()), Details::Exited);
-        assert_eq!(look(tempfile::tempdir().unwrap().path()), Details::Exited);
+        let nobody = tempfile::tempdir().unwrap();
+        fs::create_dir(nobody.path().join("1")).unwrap();
+        assert_eq!(look(nobody.path()), Details::Exited);
+    }
+
+    #[test]
+    fn who_is_hidden_has_not_ended() {
+        let hidden = tempfile::tempdir().unwrap();
+        assert_eq!(look(hidden.path()), Details::NotRead);
+        let with_namespace = |name: &str| {
+            let root = fake(1235, "x", b"");
+            fs::create_dir_all(root.path().join("self/ns")).unwrap();
+            symlink(name, root.path().join("self/ns/pid")).unwrap();
+            look(root.path())
+        };
+        assert_eq!(with_namespace("pid:[4026531836]"), Details::Exited);
+        assert_eq!(with_namespace("pid:[4026532177]"), Details::NotRead);
     }
 
     #[test]

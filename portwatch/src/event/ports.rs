@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use super::{BootNs, Destination, NetnsId, PortRange, Process, Protocol};
+use super::{BootNs, Destination, NetnsId, PortRange, Process, Protocol, Text};
 
 /// Where a socket stands (include/net/tcp_states.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +37,15 @@ pub enum Holder {
     /// A process that has the socket open. Or had: of a socket that nobody has open any more, who connected it, or was
     /// last seen with it open.
     Process(Process),
+    /// Several such processes, where they are too many to be named each.
+    Processes {
+        /// The name that they have in common; none where they have several.
+        comm: Option<Text>,
+        /// How many there are.
+        number: u32,
+        /// Whether all have ended.
+        exited: bool,
+    },
     /// Nobody known: the connection is over, and the kernel remembers no owner in TIME_WAIT.
     TimeWait,
     /// Nobody known: its process has closed the socket, and the kernel finishes it; or the socket is the kernel's own.
@@ -80,6 +89,9 @@ pub struct Occupancy {
     pub holders: Vec<Holding>,
     /// What the sockets in TIME_WAIT tell of time; none where there are none.
     pub time_wait: Option<TimeWait>,
+    /// Since when at least the oldest of those in ESTABLISHED has been open: an earlier snapshot has seen it. None where
+    /// that is not known.
+    pub open_since: Option<BootNs>,
 }
 
 /// Sockets in TIME_WAIT, by when they began to wait.
@@ -89,6 +101,14 @@ pub struct TimeWait {
     pub last_10_s: u32,
     /// Seconds until the last of them is gone, rounded up.
     pub over_in_s: u8,
+}
+
+impl TimeWait {
+    /// How long a closed connection keeps its port: `TCP_TIMEWAIT_LEN`, include/net/tcp.h (5.10 to 7.3). No setting
+    /// changes it.
+    pub const LENGTH_S: u8 = 60;
+    /// Seconds that [`Self::last_10_s`] counts.
+    pub const COUNTED_S: u8 = 10;
 }
 
 /// What a namespace offers.

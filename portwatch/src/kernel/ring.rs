@@ -15,6 +15,7 @@ use log::Log;
 use portwatch_ebpf::abi::FailureRecord;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -153,21 +154,30 @@ impl Task {
         }
     }
 
-    /// Hands records over, or counts them.
-    fn offer(&self, records: Vec<Bytes>) {
-        let count = records.len();
-        if count == 0 {
+    /// Hands those records over that fit, and counts the others.
+    fn offer(&self, mut records: Vec<Bytes>) {
+        records.retain(|record| {
+            let waiting = self.shared.waiting.fetch_add(record.len(), Ordering::Relaxed);
+            let fits = waiting + record.len() <= QUEUE_BYTES;
+            if !fits {
+                self.refuse(record);
+            }
+            fits
+        });
+        if records.is_empty() {
             return;
         }
-        // Counted before they are handed over, and told apart as `decode` does.
-        let failures = records.iter().filter(|record| record.len() == size_of::<FailureRecord>()).count();
-        let bytes = bytes_of(&records);
-        let fits = self.shared.waiting.fetch_add(bytes, Ordering::Relaxed) + bytes <= QUEUE_BYTES;
-        if !fits || self.batches.send(records).is_err() {
-            self.shared.waiting.fetch_sub(bytes, Ordering::Relaxed);
-            self.shared.refused.fetch_add(failures as u64, Ordering::Relaxed);
-            self.shared.refused_others.fetch_add((count - failures) as u64, Ordering::Relaxed);
+        if let Err(SendError(records)) = self.batches.send(records) {
+            records.iter().for_each(|record| self.refuse(record));
         }
+    }
+
+    /// Counts a record that nobody will read, told apart as `decode` does.
+    fn refuse(&self, record: &Bytes) {
+        self.shared.waiting.fetch_sub(record.len(), Ordering::Relaxed);
+        let is_failure = record.len() == size_of::<FailureRecord>();
+        let counter = if is_failure { &self.shared.refused } else { &self.shared.refused_others };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -36,6 +36,7 @@ pub(super) fn resolve(btf: &Btf) -> Result<SysctlLayout, BtfError> {
         table_name: offset("ctl_table", "procname")?,
         table_data: offset("ctl_table", "data")?,
         table_bytes: offset("ctl_table", "maxlen")?,
+        own_netns: 0,
     })
 }
 

@@ -19,7 +19,7 @@ use super::refusal::{self, Refusal};
 use super::ring::Ring;
 use super::tables::{Counters, Tables};
 use super::{aya_btf, filter, layout, sysctls};
-use crate::event::{Errnos, Filter};
+use crate::event::{Errnos, Filter, NetnsId};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
 
@@ -92,6 +92,8 @@ pub struct Watch<'a> {
     pub detail_per_window: u32,
     /// Places to remember in who connected sockets; rounded up to a power of two. None remembers nobody.
     pub owners: Option<u32>,
+    /// The network namespace whose changed settings others must not hide: the own one.
+    pub own_netns: Option<NetnsId>,
 }
 
 impl<'a> Watch<'a> {
@@ -99,7 +101,7 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn new(filter: &'a Filter) -> Self {
         let detail_per_window = abi::DETAIL_PER_WINDOW;
-        Self { filter, mode: None, search_times: false, detail_per_window, owners: None }
+        Self { filter, mode: None, search_times: false, detail_per_window, owners: None, own_netns: None }
     }
 
     fn wanted(&self, probe_reads: bool) -> Wanted {
@@ -141,8 +143,8 @@ impl Tracer {
             return Err(refusal::no_kernel_reads().into());
         }
         let means = layout::duties(types, probe_reads);
-        // Without cookies there is nothing to remember them by.
-        let owners = match watch.owners.filter(|_| means.cookies == 1) {
+        // Without cookies there is nothing to remember them by; each look-up is a system call.
+        let owners = match watch.owners.filter(|_| means.cookies == 1 && !is_disturbed_by_calls(mode)) {
             Some(owners) => owners.clamp(abi::OWNERS_LEAST, abi::OWNERS_MOST).next_power_of_two(),
             None => 0,
         };
@@ -173,7 +175,10 @@ impl Tracer {
         let level: u8 = if log::log_enabled!(log::Level::Trace) { 4 } else { 0 };
         let mut loader = aya_btf::loader();
         // Where a kernel lacks one of these, no program is attached that reads them.
-        let sysctls = InjectedSysctls(sysctls::resolve(types).unwrap_or_default());
+        let sysctls = InjectedSysctls(abi::SysctlLayout {
+            own_netns: watch.own_netns.map_or(0, |id| id.0),
+            ..sysctls::resolve(types).unwrap_or_default()
+        });
         loader
             .override_global("SETTINGS", &settings, true)
             .override_global("SYSCTL_LAYOUT", &sysctls, true)
@@ -253,7 +258,13 @@ impl Tracer {
                     .to_owned(),
             );
         }
-        if self.asks_owners && self.duties.owners == 0 {
+        if self.asks_owners && self.is_disturbed_by_calls() {
+            limits.push(
+                "--holders: nobody is remembered; here the programs see each system call, and are skipped for others \
+                 while one is preempted, and to look up who connected a socket is a system call"
+                    .to_owned(),
+            );
+        } else if self.asks_owners && self.duties.owners == 0 {
             limits.push(
                 "this kernel gives programs no cookies of sockets (Linux 5.12 and newer do): who connected what is in \
                  TIME_WAIT is known only of sockets that portwatch saw open before"
@@ -289,7 +300,7 @@ impl Tracer {
     /// run at each, and a kernel that preempts may stop one there, which makes others on its processor skip it.
     #[must_use]
     pub fn is_disturbed_by_calls(&self) -> bool {
-        self.mode == Mode::Tracepoints && preempts()
+        is_disturbed_by_calls(self.mode)
     }
 
     /// Of how many sockets it remembers who connected them; 0 where it does not.
@@ -455,6 +466,11 @@ fn skipped(program: BorrowedFd<'_>) -> Option<u64> {
     // Before 5.12 there is no such line, and no skipping.
     let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
     count.map_or(Some(0), |count| count.trim().parse().ok())
+}
+
+/// See [`Tracer::is_disturbed_by_calls`].
+fn is_disturbed_by_calls(mode: Mode) -> bool {
+    mode == Mode::Tracepoints && preempts()
 }
 
 #[cfg(test)]

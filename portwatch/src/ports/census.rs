@@ -163,6 +163,11 @@ impl Census {
         self.tables.iter().flat_map(Table::held)
     }
 
+    /// The same, to add what is known of them.
+    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.tables.iter_mut().flat_map(Table::held_mut)
+    }
+
     /// The inode numbers of the sockets that hold a port.
     #[must_use]
     pub fn inodes(&self) -> HashSet<u32> {

@@ -7,6 +7,7 @@ mod bound;
 mod census;
 mod condition;
 mod dump;
+mod holders;
 mod host;
 mod netns;
 mod occupancy;

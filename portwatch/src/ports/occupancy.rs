@@ -11,13 +11,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 
 use super::dump::Socket;
+use super::holders;
 use super::settings::{PortSet, Settings};
-use crate::event::{Holder, Holding, Namespace, NetnsId, Occupancy, Protocol, SocketState, TimeWait};
-
-/// `TCP_TIMEWAIT_LEN`, include/net/tcp.h.
-const TIME_WAIT_S: u8 = 60;
-/// What counts as the last seconds in [`TimeWait::last_10_s`].
-const YOUNG_S: u8 = 10;
+use crate::event::{BootNs, Holder, Holding, Namespace, NetnsId, Occupancy, Protocol, SocketState, TimeWait};
 
 /// A socket that has a port of the range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,6 +28,8 @@ pub struct Held {
     pub cookie: u64,
     /// In TIME_WAIT: seconds until it is gone, rounded up; else 0.
     pub left_s: u8,
+    /// When it was first seen open; none where that is not known, as after reading.
+    pub open_since: Option<BootNs>,
 }
 
 /// What a TCP connection must not share with another one, besides its port.
@@ -86,7 +84,7 @@ impl Table {
             return;
         }
         let Socket { state, inode, cookie, left_s, .. } = *socket;
-        let held = Held { port, state, inode, cookie, left_s };
+        let held = Held { port, state, inode, cookie, left_s, open_since: None };
         match (socket.protocol, socket.state) {
             (Protocol::Udp, _) => self.udp.push(held),
             (_, SocketState::Listen | SocketState::Bound) => self.bound.push(held),
@@ -106,12 +104,15 @@ impl Table {
     fn is_service(&self, socket: &Socket) -> bool {
         match socket.protocol {
             Protocol::Udp => {
-                let range = self.settings.range;
-                socket.state == SocketState::Bound
-                    && !(range.low..=range.high).contains(&socket.source.port())
+                socket.state == SocketState::Bound && !self.settings.range.contains(socket.source.port())
             }
             _ => socket.state == SocketState::Listen,
         }
+    }
+
+    /// Every socket that was taken in, to add what is known of it.
+    pub(super) fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
+        self.connected.values_mut().flatten().chain(&mut self.bound).chain(&mut self.udp)
     }
 
     /// Every socket that was taken in.
@@ -191,6 +192,8 @@ impl Table {
         // States are in this order where sockets share a port: one that listens tells more than one that is bound.
         held.sort_unstable();
         let time_wait = time_wait(&held);
+        let open = held.iter().filter(|held| held.state == SocketState::Established);
+        let open_since = open.filter_map(|held| held.open_since).min();
         let mut states: BTreeMap<SocketState, u32> = BTreeMap::new();
         let mut owners: BTreeMap<O, Share> = BTreeMap::new();
         let mut used = 0;
@@ -215,7 +218,7 @@ impl Table {
         owners.sort_by_key(|(owner, share)| (std::cmp::Reverse(share.count), *owner));
         let holding =
             |(owner, Share { count, time_wait, .. })| Holding { holder: holder(owner), count, time_wait };
-        let holders = owners.into_iter().map(holding).collect();
+        let holders = holders::bounded(owners.into_iter().map(holding));
         Occupancy {
             netns: self.id,
             protocol,
@@ -227,6 +230,7 @@ impl Table {
             by_state,
             holders,
             time_wait,
+            open_since,
         }
     }
 }
@@ -235,7 +239,7 @@ impl Table {
 fn time_wait(held: &[Held]) -> Option<TimeWait> {
     let waiting = held.iter().filter(|held| held.state == SocketState::TimeWait);
     let over_in_s = waiting.clone().map(|held| held.left_s).max()?;
-    let young = waiting.filter(|held| held.left_s > TIME_WAIT_S - YOUNG_S).count();
+    let young = waiting.filter(|held| held.left_s > TimeWait::LENGTH_S - TimeWait::COUNTED_S).count();
     Some(TimeWait { last_10_s: count(young), over_in_s })
 }
 

@@ -67,7 +67,7 @@ impl Settings {
     /// Whether the kernel may choose this port.
     #[must_use]
     pub fn offers(&self, port: u16) -> bool {
-        (self.range.low..=self.range.high).contains(&port) && !self.reserved.contains(port)
+        self.range.contains(port) && !self.reserved.contains(port)
     }
 
     /// Ports of the range that are reserved.
@@ -81,8 +81,7 @@ impl Settings {
     /// Ports of the range that are not reserved.
     #[must_use]
     pub fn offered(&self) -> u32 {
-        let all = u32::from(self.range.high.saturating_sub(self.range.low)) + 1;
-        all - self.reserved_in_range()
+        self.range.width() - self.reserved_in_range()
     }
 }
 

@@ -19,9 +19,9 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, cause};
 use crate::event::{
-    Call, Destination, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom,
-    PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start,
-    Summary, Suppressed, Text,
+    BootNs, Call, Destination, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom,
+    PortRange, Process, Protocol, RecentSearch, RecentSearches, Row, SearchRow, SearchTimes, Searches,
+    SettingChange, Stage, Start, Summary, Suppressed, Text,
 };
 use crate::term::shows;
 
@@ -48,7 +48,7 @@ impl<W: Write> Json<W> {
 }
 
 impl<W: Write> Sink for Json<W> {
-    fn item(&mut self, item: &Item) -> io::Result<()> {
+    fn item(&mut self, item: &Item, opinions: &[Opinion]) -> io::Result<()> {
         match item {
             Item::Start(start) => self.clock = Some(Clock { boot_offset_ns: start.boot_offset_ns }),
             Item::Ports(snapshot) => {
@@ -57,28 +57,22 @@ impl<W: Write> Sink for Json<W> {
             _ => {}
         }
         let clock = self.clock.unwrap_or_default();
-        let line = match item {
+        match item {
             Item::Ports(snapshot) => {
-                return ports::lines(snapshot).try_for_each(|line| self.line(&line));
+                ports::lines(snapshot, clock).try_for_each(|line| self.line(&line))?;
             }
-            Item::Start(start) => start_line(start, clock),
-            Item::Failure(failure) => failure_line(failure, clock),
-            Item::Lost(lost) => lost_line(*lost, clock),
-            Item::Suppressed(suppressed) => suppressed_line(*suppressed, clock),
-            Item::Sysctl(change) => sysctl_line(change, clock),
-            Item::Searches(searches) => searches_line(searches),
-            Item::Summary(summary) => summary_line(summary, clock),
-            Item::End(end) => end_line(end),
-        };
-        self.line(&line)
-    }
-
-    fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()> {
-        let clock = self.clock.unwrap_or_default();
-        opinions
-            .iter()
-            .filter_map(|opinion| opinion::line(opinion, clock))
-            .try_for_each(|line| self.line(&line))
+            Item::Start(start) => self.line(&start_line(start, clock))?,
+            Item::Failure(failure) => self.line(&failure_line(failure, clock))?,
+            Item::Lost(lost) => self.line(&lost_line(*lost, clock))?,
+            Item::Suppressed(suppressed) => self.line(&suppressed_line(*suppressed, clock))?,
+            Item::Sysctl(change) => self.line(&sysctl_line(change, clock))?,
+            Item::Searches(searches) => self.line(&searches_line(searches))?,
+            Item::RecentSearches(recent) => self.line(&recent_searches_line(recent, clock))?,
+            Item::Summary(summary) => self.line(&summary_line(summary, clock))?,
+            Item::End(end) => self.line(&end_line(end))?,
+        }
+        let mut lines = opinions.iter().filter_map(|opinion| opinion::line(opinion, clock));
+        lines.try_for_each(|line| self.line(&line))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -147,11 +141,8 @@ fn filters(filter: &Filter) -> Value {
 }
 
 fn failure_line(failure: &Failure, clock: Clock) -> Value {
-    let mut line = object(json!({
-        "type": "failure",
-        "time": clock.rfc3339(failure.at),
-        "monotonic_ns": failure.at.0,
-    }));
+    let mut line = object(json!({ "type": "failure" }));
+    line.extend(when(failure.at, clock));
     line.extend(fault_fields(&failure.fault));
     line.extend(object(json!({
         "process": process(&failure.process),
@@ -254,6 +245,11 @@ fn process(process: &Process) -> Value {
     Value::Object(fields)
 }
 
+/// An instant, by both clocks.
+fn when(at: BootNs, clock: Clock) -> Map<String, Value> {
+    object(json!({ "time": clock.rfc3339(at), "monotonic_ns": at.0 }))
+}
+
 fn lost_line(lost: Lost, clock: Clock) -> Value {
     json!({
         "type": "lost",
@@ -276,11 +272,8 @@ fn suppressed_line(suppressed: Suppressed, clock: Clock) -> Value {
 }
 
 fn sysctl_line(change: &SettingChange, clock: Clock) -> Value {
-    let mut line = object(json!({
-        "type": "sysctl",
-        "time": clock.rfc3339(change.at),
-        "monotonic_ns": change.at.0,
-    }));
+    let mut line = object(json!({ "type": "sysctl" }));
+    line.extend(when(change.at, clock));
     put_text(&mut line, "key", &change.key);
     line.insert("netns".to_owned(), json!(change.netns.0));
     if let Some(old) = &change.old {
@@ -309,6 +302,30 @@ fn searches_line(searches: &Searches) -> Value {
         "other": search_times(&searches.other),
         "unmeasured": searches.unmeasured,
     })
+}
+
+fn recent_searches_line(recent: &RecentSearches, clock: Clock) -> Value {
+    let row = |search: &RecentSearch| {
+        let mut fields = object(json!({
+            "netns": search.netns.0,
+            "source": search.source.to_string(),
+            "destination": endpoint(search.destination),
+        }));
+        fields.extend(recent_search(search));
+        Value::Object(fields)
+    };
+    json!({
+        "type": "recent_searches",
+        "time": clock.rfc3339(recent.to),
+        "from_ns": recent.from.0,
+        "to_ns": recent.to.0,
+        "rows": recent.rows.iter().map(row).collect::<Vec<_>>(),
+    })
+}
+
+fn recent_search(search: &RecentSearch) -> Map<String, Value> {
+    let RecentSearch { count, slow, average, .. } = search;
+    object(json!({ "count": count, "slow": slow, "average_ns": nanoseconds(*average) }))
 }
 
 fn search_times(times: &SearchTimes) -> Map<String, Value> {

@@ -12,17 +12,11 @@ use crate::event::Item;
 
 /// Shows or keeps items.
 pub trait Sink {
-    /// Takes the next item.
+    /// Takes the next item, and what is to be said of it: often nothing.
     ///
     /// # Errors
     /// When the output refuses; `BrokenPipe` means that nobody reads any more.
-    fn item(&mut self, item: &Item) -> io::Result<()>;
-
-    /// Takes what is to be said of the item before; often nothing.
-    ///
-    /// # Errors
-    /// As for [`Sink::item`].
-    fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()>;
+    fn item(&mut self, item: &Item, opinions: &[Opinion]) -> io::Result<()>;
 
     /// Makes everything taken so far visible.
     ///

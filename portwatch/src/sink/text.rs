@@ -20,8 +20,8 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, Path, Verdict, cause};
 use crate::event::{
-    BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, PortRange, Process, Protocol, Snapshot,
-    Start, Suppressed, Tgid,
+    BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, Process, Protocol, Snapshot, Start,
+    Suppressed, Tgid,
 };
 use crate::term::{Paint, clean};
 use columns::{Align, Columns};
@@ -48,7 +48,6 @@ pub struct Text<W: Write> {
     fit: Fit,
     /// Whether snapshots are shown as tables, instead of what they explain.
     tables: bool,
-    snapshot: Option<Snapshot>,
     /// The last of each kind, in the order in which they came up.
     verdicts: Vec<Verdict>,
     /// Limits of snapshots that were told.
@@ -72,7 +71,6 @@ impl<W: Write> Text<W> {
             searches: None,
             fit: Fit::default(),
             tables: false,
-            snapshot: None,
             verdicts: Vec::new(),
             limits: Vec::new(),
         }
@@ -102,7 +100,7 @@ impl<W: Write> Text<W> {
                     forecasts += usize::from(line.is_some());
                     below.extend(line);
                 }
-                Opinion::Forecast { .. } => {}
+                Opinion::Forecast { .. } | Opinion::Slowness(_) => {}
                 Opinion::Verdict(verdict) if self.fit.watching => {
                     below.extend(verdict.diagnoses.iter().map(verdict::sentence));
                 }
@@ -128,7 +126,7 @@ impl<W: Write> Text<W> {
                     let time = self.time_of_day(pressure.at);
                     writeln!(self.output, "{}", verdict::pressure(pressure, &time, self.paint))?;
                 }
-                Opinion::Forecast { .. } => {}
+                Opinion::Forecast { .. } | Opinion::Slowness(_) => {}
                 Opinion::Verdict(verdict) => {
                     if verdict.is_news {
                         let row = snapshot.rows.iter().find(|row| Path::of(row) == verdict.path);
@@ -240,7 +238,7 @@ impl<W: Write> Text<W> {
 }
 
 impl<W: Write> Sink for Text<W> {
-    fn item(&mut self, item: &Item) -> io::Result<()> {
+    fn item(&mut self, item: &Item, opinions: &[Opinion]) -> io::Result<()> {
         match item {
             Item::Start(start) => self.start(start),
             Item::Failure(failure) => self.failure(failure)?,
@@ -248,12 +246,23 @@ impl<W: Write> Sink for Text<W> {
             Item::Suppressed(suppressed) => self.suppressed(*suppressed)?,
             Item::Ports(snapshot) => {
                 self.clock.get_or_insert(Clock { boot_offset_ns: snapshot.boot_offset_ns });
-                // With what is to be said of it.
-                self.snapshot = Some(snapshot.clone());
+                if self.tables {
+                    self.table(snapshot, opinions)?;
+                } else {
+                    self.explained(snapshot, opinions)?;
+                }
             }
             Item::Sysctl(change) => {
                 let line = settings::line(change, &self.time_of_day(change.at));
                 writeln!(self.output, "{}", self.paint.strong(&line))?;
+            }
+            Item::RecentSearches(_) => {
+                for opinion in opinions {
+                    if let Opinion::Slowness(slowness) = opinion {
+                        let time = self.time_of_day(slowness.at);
+                        writeln!(self.output, "{}", verdict::slowness(slowness, &time, self.paint))?;
+                    }
+                }
             }
             Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
             Item::Summary(summary) => {
@@ -277,11 +286,6 @@ impl<W: Write> Sink for Text<W> {
             }
         }
         Ok(())
-    }
-
-    fn opinions(&mut self, opinions: &[Opinion]) -> io::Result<()> {
-        let Some(snapshot) = self.snapshot.take() else { return Ok(()) };
-        if self.tables { self.table(&snapshot, opinions) } else { self.explained(&snapshot, opinions) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -318,13 +322,11 @@ fn address(fault: &Fault) -> String {
 
 /// The range that the port was searched in.
 fn range(failure: &Failure) -> String {
-    let PortRange { low, high } = failure.port_range;
-    let Some(own) = failure.own_range else { return format!("{low}-{high}") };
-    // A bound outside of the namespace's range does not count, as 0 does not (`inet_sk_get_local_port_range`).
-    let inside = |port: u16| (low..=high).contains(&port);
-    let from = if inside(own.low) { own.low } else { low };
-    let to = if inside(own.high) { own.high } else { high };
-    format!("{from}-{to} (socket's own)")
+    let range = failure.port_range;
+    match failure.own_range {
+        Some(own) => format!("{} (socket's own)", range.narrowed_by(own)),
+        None => range.to_string(),
+    }
 }
 
 fn why(failure: &Failure) -> String {

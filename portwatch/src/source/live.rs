@@ -11,36 +11,38 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
-use nix::time::{ClockId, clock_gettime};
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
 use super::Source;
+use super::clocks::{now, now_with_offset};
 use super::survey::Connected;
 use crate::decode::{self, NoRecord, Record};
 use crate::enrich::Enricher;
 use crate::event::{
     BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Snapshot, Stage, Start, Summary,
-    Text,
+    Text, TimeWait,
 };
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
 use changed_settings::ChangedSettings;
 use doubts::Doubts;
 use full_tables::FullTables;
 use ledger::Ledger;
+use recent_searches::Looks;
 use surveys::{Regular, Surveys};
 
 mod changed_settings;
 mod doubts;
 mod full_tables;
 mod ledger;
+mod recent_searches;
 mod surveys;
 
 /// How often losses are looked for.
 const LOSS_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a program that was running at the stop may take to finish.
 const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
-/// How long those are missed that were forgotten: for a TIME_WAIT, nanoseconds.
-const FORGOTTEN_NS: u64 = 60_000_000_000;
+/// How long those are missed that were forgotten: for a TIME_WAIT.
+const FORGOTTEN_NS: u64 = TimeWait::LENGTH_S as u64 * 1_000_000_000;
 /// How often that is granted.
 const STRAGGLER_ROUNDS: u32 = 20;
 
@@ -72,6 +74,8 @@ pub struct Live {
     counters: Counters,
     shortages_only: bool,
     search_times: bool,
+    /// None where nobody is warned.
+    recent_searches: Option<Looks>,
     full_tables: FullTables,
     settings: ChangedSettings,
     doubts: Doubts,
@@ -117,6 +121,8 @@ impl Live {
         // Before they start, so that no change falls in between.
         let settings = ChangedSettings::new(!tracer.sees_sysctls());
         tracer.start().context("start the programs")?;
+        let recent_searches =
+            look_regularly.filter(|_| search_times).map(|interval| Looks::new(interval, began_at));
         let regular = look_regularly.map(|interval| Regular::new(interval, towards));
         let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
         let mut ticks = interval(LOSS_INTERVAL);
@@ -134,6 +140,7 @@ impl Live {
             counters: Counters::default(),
             shortages_only,
             search_times,
+            recent_searches,
             full_tables: FullTables::default(),
             settings,
             doubts: Doubts::new(began_at),
@@ -229,6 +236,17 @@ impl Live {
             }
         }
         fault
+    }
+
+    /// Searches for a port since the last look.
+    fn look_at_searches(&mut self) -> Result<()> {
+        if self.recent_searches.as_ref().is_none_or(|looks| !looks.are_due()) {
+            return Ok(());
+        }
+        let rows = self.searches().context("read how long searches took")?.rows;
+        let recent = self.recent_searches.as_mut().and_then(|looks| looks.look(&rows, now()));
+        self.items.extend(recent.map(Item::RecentSearches));
+        Ok(())
     }
 
     /// Settings that were changed since the last look, where no hook tells.
@@ -401,6 +419,7 @@ impl Source for Live {
                                 self.look_at_settings();
                             }
                             self.look_for_losses()?;
+                            self.look_at_searches()?;
                         }
                         () = &mut self.until.stop => self.stop()?,
                     }
@@ -429,8 +448,7 @@ fn total(summary: &Summary) -> u64 {
 }
 
 fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
-    let wall = ns(ClockId::CLOCK_REALTIME);
-    let at = ns(ClockId::CLOCK_BOOTTIME);
+    let (at, boot_offset_ns) = now_with_offset();
     let names = nix::sys::utsname::uname().context("ask for the kernel's name")?;
     let hooks = tracer.hooks().iter().map(|hook| {
         let how = match &hook.state {
@@ -452,20 +470,8 @@ fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
         kernel: names.release().to_string_lossy().into_owned(),
         hooks: hooks.collect(),
         limits: tracer.limits(),
-        at: BootNs(at),
-        boot_offset_ns: i64::try_from(i128::from(wall) - i128::from(at)).unwrap_or(0),
+        at,
+        boot_offset_ns,
         filter,
     })
-}
-
-fn now() -> BootNs {
-    BootNs(ns(ClockId::CLOCK_BOOTTIME))
-}
-
-/// Nanoseconds of a clock; 0 from a kernel without it, which none that loads programs is.
-fn ns(clock: ClockId) -> u64 {
-    clock_gettime(clock)
-        .ok()
-        .and_then(|time| u64::try_from(Duration::from(time).as_nanos()).ok())
-        .unwrap_or(0)
 }

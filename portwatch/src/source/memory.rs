@@ -7,13 +7,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::event::{BootNs, Process};
+use crate::event::{BootNs, Process, TimeWait};
 
 /// Sockets that are remembered: as many as the kernel itself lets be in TIME_WAIT where nobody says otherwise
-/// (`net.ipv4.tcp_max_tw_buckets`). Some 13 MiB.
+/// (`net.ipv4.tcp_max_tw_buckets`). Some 15 MiB.
 const SOCKETS: usize = 256 * 1024;
-/// How long a socket is in TIME_WAIT: `TCP_TIMEWAIT_LEN`, include/net/tcp.h (5.10 to 7.3), nanoseconds.
-const TIME_WAIT_NS: u64 = 60 * 1_000_000_000;
+/// How long a socket is in TIME_WAIT.
+const TIME_WAIT_NS: u64 = TimeWait::LENGTH_S as u64 * 1_000_000_000;
 
 /// What snapshots saw.
 pub(super) struct Memory {
@@ -25,6 +25,8 @@ pub(super) struct Memory {
 struct Seen {
     /// Who had it open.
     process: Arc<Process>,
+    /// The first snapshot that saw it open.
+    first: BootNs,
     /// The last snapshot with the socket, whoever had it.
     last: BootNs,
 }
@@ -40,13 +42,20 @@ impl Memory {
         Self { sockets: HashMap::new(), room, no_room: 0 }
     }
 
-    /// The snapshot that was begun `at` this instant saw the socket open in `process`.
-    pub(super) fn saw_open(&mut self, cookie: u64, process: &Arc<Process>, at: BootNs) {
-        if self.sockets.len() >= self.room && !self.sockets.contains_key(&cookie) {
-            self.no_room += 1;
-            return;
+    /// The snapshot that was begun `at` this instant saw the socket open in `process`. Tells which was the first that saw
+    /// it, if that was an earlier one.
+    pub(super) fn saw_open(&mut self, cookie: u64, process: &Arc<Process>, at: BootNs) -> Option<BootNs> {
+        if let Some(seen) = self.sockets.get_mut(&cookie) {
+            seen.process = Arc::clone(process);
+            seen.last = at;
+            return Some(seen.first);
         }
-        self.sockets.insert(cookie, Seen { process: Arc::clone(process), last: at });
+        if self.sockets.len() < self.room {
+            self.sockets.insert(cookie, Seen { process: Arc::clone(process), first: at, last: at });
+        } else {
+            self.no_room += 1;
+        }
+        None
     }
 
     /// The same snapshot saw the socket, and nobody who has it open: who was seen with it.
@@ -92,8 +101,8 @@ mod tests {
     #[test]
     fn a_socket_is_whose_it_was_last_for_as_long_as_it_is_seen() {
         let mut memory = Memory::default();
-        memory.saw_open(7, &process(1), BootNs(0));
-        memory.saw_open(7, &process(2), BootNs(1));
+        assert_eq!(memory.saw_open(7, &process(1), BootNs(0)), None);
+        assert_eq!(memory.saw_open(7, &process(2), BootNs(1)), Some(BootNs(0)));
         for minute in 1..10 {
             let at = minute * TIME_WAIT_NS * 2;
             assert_eq!(whose(&mut memory, 7, at), Some(2), "minute {minute}");

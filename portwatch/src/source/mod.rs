@@ -3,6 +3,7 @@
 //! In: the kernel, now; a capture file, later. Out: [`Item`]s, first a start, last an end; or snapshots only. Must not
 //! know: what items mean, who shows them.
 
+mod clocks;
 pub mod live;
 mod memory;
 pub mod snapshots;

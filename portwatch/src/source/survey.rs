@@ -7,11 +7,10 @@ use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
-use nix::time::{ClockId, clock_gettime};
 
+use super::clocks::{now, now_with_offset};
 use super::memory::Memory;
 use crate::enrich::Enricher;
 use crate::event::{BootNs, Details, Holder, Process, Scope, Snapshot, Tgid};
@@ -57,18 +56,19 @@ impl Survey {
     /// # Errors
     /// When nothing that `query` asks for could be read, and those of `connected`.
     pub(super) fn take(&mut self, query: &Query, connected: &Connected) -> Result<Snapshot> {
-        let [at, wall] = [ClockId::CLOCK_BOOTTIME, ClockId::CLOCK_REALTIME].map(ns);
-        let census = census(query)?;
+        let (at, boot_offset_ns) = now_with_offset();
+        let mut census = census(query)?;
+        let looked = now();
         let owners = if query.spare_calls {
             Owners::unknown(SPARED)
         } else {
             Owners::find(Path::new(PROC), census.inodes())
         };
         let mut people =
-            People { enricher: &mut self.enricher, by_tgid: HashMap::new(), known: HashMap::new() };
-        let left = left_behind(&mut self.memory, &mut people, &census, &owners, connected, BootNs(at))?;
+            People { enricher: &mut self.enricher, looked, by_tgid: HashMap::new(), known: HashMap::new() };
+        let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at)?;
         let mut limits = [&census.limits[..], &owners.limits].concat();
-        if let no_room @ 1.. = self.memory.forget(BootNs(at)) {
+        if let no_room @ 1.. = self.memory.forget(at) {
             limits.push(format!(
                 "whose {no_room} of these sockets are will not be known any more once they are closed: there are too \
                  many to remember"
@@ -96,8 +96,8 @@ impl Survey {
             namespace.is_hosts = host.id.map(|id| id == namespace.id);
         }
         Ok(Snapshot {
-            at: BootNs(at),
-            boot_offset_ns: i64::try_from(i128::from(wall) - i128::from(at)).unwrap_or(0),
+            at,
+            boot_offset_ns,
             scope: Scope { towards: query.destination, bind: query.bind, rows_left_out: 0 },
             namespaces,
             hosts_range: host.range,
@@ -110,21 +110,22 @@ impl Survey {
     }
 }
 
-/// Whose sockets are that nobody is seen to have open, by their cookies; who has the others is remembered.
+/// Whose sockets are that nobody is seen to have open, by their cookies; who has the others is remembered, and since when is
+/// noted.
 fn left_behind(
     memory: &mut Memory,
     people: &mut People<'_>,
-    census: &Census,
+    census: &mut Census,
     owners: &Owners,
     connected: &Connected,
     at: BootNs,
 ) -> Result<HashMap<u64, Identity>> {
     let mut left = HashMap::new();
-    for held in census.held().filter(|held| held.cookie != 0) {
+    for held in census.held_mut().filter(|held| held.cookie != 0) {
         if let Owner::Process(tgid) = owners.of(held)
             && let Some(process) = people.with_id(tgid)
         {
-            memory.saw_open(held.cookie, process, at);
+            held.open_since = memory.saw_open(held.cookie, process, at);
             continue;
         }
         // Nobody has it open; or somebody who may not be looked into, or who has just ended.
@@ -143,6 +144,8 @@ fn left_behind(
 /// The processes of one snapshot, each looked up once.
 struct People<'a> {
     enricher: &'a mut Enricher,
+    /// When descriptors began to be read: who has started later has the id of somebody who has ended.
+    looked: BootNs,
     /// Those that have a socket open, without details, which would be too much to remember; none for one that ended since
     /// its descriptors were read.
     by_tgid: HashMap<Tgid, Option<Arc<Process>>>,
@@ -152,9 +155,9 @@ struct People<'a> {
 impl People<'_> {
     /// Who has this id.
     fn with_id(&mut self, tgid: Tgid) -> Option<&Arc<Process>> {
-        let (enricher, known) = (&mut *self.enricher, &mut self.known);
+        let (enricher, known, looked) = (&mut *self.enricher, &mut self.known, self.looked);
         let process = self.by_tgid.entry(tgid).or_insert_with(|| {
-            let process = enricher.identify(tgid)?;
+            let process = enricher.identify(tgid).filter(|process| process.start <= looked)?;
             known.insert(identity(&process), process.clone());
             Some(Arc::new(Process { details: Details::NotRead, ..process }))
         });
@@ -183,10 +186,4 @@ impl People<'_> {
 
 fn identity(process: &Process) -> Identity {
     (process.tgid, process.start)
-}
-
-/// Nanoseconds of a clock; 0 from a kernel without it, which none of today's is.
-fn ns(clock: ClockId) -> u64 {
-    let time = clock_gettime(clock).ok().map(|time| Duration::from(time).as_nanos());
-    time.and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0)
 }

@@ -1,6 +1,8 @@
 //! The tracepoints see what the functions see; and what `--search-time` adds.
 
 use std::net::SocketAddr;
+use std::thread::sleep;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
@@ -145,6 +147,41 @@ fn searches_get_slow_before_they_fail() {
     // The first half is found at once; of the second, each search goes through the first.
     assert!((900..=1100).contains(&number("slow")), "{row}");
     assert!(number("longest_ns") >= failed_ns && number("average_ns") < failed_ns, "{row}");
+}
+
+#[test]
+fn slow_searches_are_warned_of_long_before_one_fails() {
+    let _netns = Netns::with_ports(40000, 41999).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    let listener = tcp(Domain::IPV4);
+    listener.bind(&address("127.0.0.1:8080").into()).unwrap();
+    listener.listen(4000).unwrap();
+    let destination = listener.local_addr().unwrap();
+    let watching = Watching::start(&["trace", "--json", "--search-time", "--warn"]).unwrap();
+    let connected = || {
+        let socket = tcp(Domain::IPV4);
+        socket.connect(&destination).unwrap();
+        socket
+    };
+    // The first half is found at once, and is a look's interval away from the rest.
+    let mut held: Vec<_> = (0..1000).map(|_| connected()).collect();
+    sleep(Duration::from_millis(2500));
+    held.extend((0..100).map(|_| connected()));
+    sleep(Duration::from_millis(2500));
+    let session = watching.end().unwrap();
+    drop(held);
+    assert_eq!(session.failures().count(), 0, "{}", session.stdout);
+    let is_warning = |line: &&Value| line["type"] == "warning" && line["signal"] == "search_time";
+    let warnings: Vec<_> = session.lines.iter().filter(is_warning).collect();
+    let [warning] = warnings.as_slice() else { panic!("one warning: {warnings:?}") };
+    assert_eq!(
+        (&warning["destination"]["port"], &warning["source"]),
+        (&8080.into(), &"127.0.0.1".into()),
+        "{warning}"
+    );
+    let slow = warning["slow"].as_u64().unwrap();
+    assert!((5..=110).contains(&slow), "{warning}");
+    assert!(session.lines.iter().any(|line| line["type"] == "recent_searches"), "{}", session.stdout);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! In: facts. Out: advice not to follow. Must not know: which rule asks.
 
 use super::{Advice, Facts};
-use crate::diagnose::figures::{counted, span};
+use crate::diagnose::figures::counted;
 use crate::event::PortRange;
 
 /// What people set against TIME_WAIT.
@@ -33,13 +33,13 @@ pub(in super::super) fn everything_is_local(facts: &Facts) -> Option<Advice> {
     let all = PortRange { low: 1024, high: u16::MAX };
     let range = facts.range.filter(|range| *range != all)?;
     let listeners = facts.unreserved_listeners()?;
-    let taken = |port: &&u16| (all.low..=all.high).contains(port) && !(range.low..=range.high).contains(port);
+    let taken = |port: &&u16| all.contains(**port) && !range.contains(**port);
     let taken = u32::try_from(listeners.iter().filter(taken).count()).ok()?;
     let why = format!(
         "outgoing connections then take ports of services, which fail to start or to restart: {} outside of {} here \
          right now, others when they start",
         counted(taken, "listener"),
-        span(range)
+        range
     );
     Some(Advice::harms(WHAT, why))
 }

@@ -4,7 +4,7 @@
 
 use super::{Advice, Facts, How};
 use crate::diagnose::cause::Cause;
-use crate::diagnose::figures::{counted, grouped, span};
+use crate::diagnose::figures::{counted, grouped};
 use crate::event::{Protocol, SocketState};
 
 /// Connection reuse: how many connects a second it must save.
@@ -47,7 +47,7 @@ pub(in super::super) fn whole_range_on_socket(facts: &Facts) -> Option<Advice> {
     let why = format!(
         "it only narrows {}, and brings no port; what the whole range in it brings since Linux 6.8 is a fast search \
          when more than half is taken",
-        span(facts.range?)
+        facts.range?
     );
     facts.narrowed().is_none().then(|| Advice::not_here(WHAT, why))
 }
@@ -61,6 +61,18 @@ pub(in super::super) fn bound_the_pool(facts: &Facts) -> Option<Advice> {
         grouped(usable)
     );
     let gain = "callers wait for a connection instead of failing".to_owned();
+    Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
+}
+
+/// What keeps answers away.
+pub(in super::super) fn reach_the_peer(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "let the other side's answers through";
+    let how = format!(
+        "look for what drops packets of {}: a firewall or load balancer that has forgotten the connections, a host that is \
+         gone; tcpdump shows FINs sent again and again",
+        facts.destination?
+    );
+    let gain = "a port comes back as soon as its FIN is acknowledged".to_owned();
     Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
 }
 

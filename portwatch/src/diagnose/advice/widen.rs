@@ -5,7 +5,7 @@
 use super::{Advice, Facts, setting};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::TIME_WAIT_S;
-use crate::diagnose::figures::{counted, grouped, per_minute, span, width};
+use crate::diagnose::figures::{counted, grouped, per_minute};
 use crate::event::{PortRange, Protocol};
 
 const WHAT: &str = "widen net.ipv4.ip_local_port_range";
@@ -25,18 +25,15 @@ pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
     let wide = between_listeners(range, &listeners);
     let (now, then) = (offered(facts, range)?, offered(facts, wide)?);
     let more = then.saturating_sub(now);
-    let taken: Vec<u16> = listeners
-        .into_iter()
-        .filter(|port| (TOO_WIDE.low..=TOO_WIDE.high).contains(port))
-        .filter(|port| !(range.low..=range.high).contains(port))
-        .collect();
+    let taken: Vec<u16> =
+        listeners.into_iter().filter(|port| TOO_WIDE.contains(*port) && !range.contains(*port)).collect();
     if more < now / WORTHWHILE || more == 0 {
         let more = counted(more, "port");
         let why = match named(&taken) {
             Some(ports) => {
-                format!("only {more} could be added to {} without those of listeners: {ports}", span(range))
+                format!("only {more} could be added to {range} without those of listeners: {ports}")
             }
-            None => format!("only {more} could be added to {}", span(range)),
+            None => format!("only {more} could be added to {range}"),
         };
         return Some(Advice::not_here(WHAT, why));
     }
@@ -54,7 +51,7 @@ pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
     };
     let gain = format!("{} for {whose}{without}{rate}", counted(more, "more port"));
     let collides = named(&taken).map_or_else(String::new, |ports| {
-        format!("; not {}, which would take what is listened on now: {ports}", span(TOO_WIDE))
+        format!("; not {TOO_WIDE}, which would take what is listened on now: {ports}")
     });
     let cost = format!(
         "services that do not listen right now are not known here, nor are ports that are only forwarded (NodePorts of \
@@ -82,7 +79,7 @@ fn between_listeners(range: PortRange, listeners: &[u16]) -> PortRange {
 }
 
 fn offered(facts: &Facts, range: PortRange) -> Option<u32> {
-    Some(width(range) - facts.reserved_within(range)?)
+    Some(range.width() - facts.reserved_within(range)?)
 }
 
 /// Some ports, and how many there are beyond them; none of none.

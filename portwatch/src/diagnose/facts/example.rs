@@ -78,6 +78,7 @@ pub(in super::super) fn row(by_state: &[(SocketState, u32)]) -> Occupancy {
         by_state: by_state.to_vec(),
         holders,
         time_wait: (waiting > 0).then_some(TimeWait { last_10_s: waiting / 6, over_in_s: 60 }),
+        open_since: None,
     }
 }
 

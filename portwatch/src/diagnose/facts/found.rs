@@ -3,15 +3,13 @@
 //! In: a failed call or a row, and the snapshot that was taken of its namespace. Out: [`Facts`]. Must not know: rules.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::Facts;
 use crate::diagnose::{Cause, Path};
 use crate::event::{
-    Call, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid,
+    Call, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid, TimeWait,
 };
-
-/// Seconds that [`crate::event::TimeWait::last_10_s`] counts.
-const COUNTED_S: u32 = 10;
 
 impl Facts {
     /// Of a row in which nothing failed as far as is known.
@@ -59,7 +57,9 @@ impl Facts {
 
     fn found(self, snapshot: &Snapshot, namespace: Option<&Namespace>, row: Option<&Occupancy>) -> Self {
         let range = namespace.map(|namespace| namespace.range);
-        let ended = row.and_then(|row| row.time_wait).map(|time_wait| time_wait.last_10_s / COUNTED_S);
+        let ended = row
+            .and_then(|row| row.time_wait)
+            .map(|time_wait| time_wait.last_10_s / u32::from(TimeWait::COUNTED_S));
         let open = row.map_or(&[][..], |row| &row.holders);
         let holder = open.iter().find_map(|holding| match &holding.holder {
             Holder::Process(process) => Some(process.tgid),
@@ -74,6 +74,9 @@ impl Facts {
             listeners: namespace.map(|namespace| namespace.listeners.clone()),
             row: row.cloned(),
             ends_per_s: ended.filter(|rate| *rate > 0),
+            at: Some(snapshot.at),
+            open_for: row
+                .and_then(|row| Some(Duration::from_nanos(snapshot.at.0.checked_sub(row.open_since?.0)?))),
             // Who has ports lives longer than who got none.
             inside: holder.or(self.inside),
             namespace_is_own: namespace.is_some_and(|namespace| namespace.is_own),

@@ -6,7 +6,7 @@ use super::{ALL_PERMILLE, Evidence, Rule, held_by};
 use crate::diagnose::advice::{bind_without_port, everything_is_local, widen};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, span, width};
+use crate::diagnose::figures::counted;
 use crate::event::Protocol;
 
 pub(super) const RULE: Rule = Rule {
@@ -36,13 +36,13 @@ fn check(facts: &Facts) -> Option<Evidence> {
         sentence: format!(
             "bind() asked for any port of {address}, and each of the {} of {} is in use there: a port that bind() \
              chooses counts for all destinations at once, by connections to anywhere too{}",
-            counted(width(range), "port"),
-            span(range),
+            counted(range.width(), "port"),
+            range,
             facts.row.as_ref().map_or_else(String::new, |row| held_by(&row.holders))
         ),
         fragment: format!(
             "bind() without IP_BIND_ADDRESS_NO_PORT needs one of {} for itself",
-            counted(width(range), "port")
+            counted(range.width(), "port")
         ),
     })
 }

@@ -8,7 +8,7 @@
 use super::{Evidence, Rule, held_by, weight};
 use crate::diagnose::advice::{bind_without_port, everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, grouped, span, width};
+use crate::diagnose::figures::{counted, grouped};
 
 pub(super) const RULE: Rule = Rule {
     name: "foreign-binds",
@@ -30,13 +30,13 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let range = facts.range.filter(|_| facts.is_short())?;
     let bound = facts.bound_by_others?.saturating_sub(facts.listeners_inside()?);
     Some(Evidence {
-        weight_permille: weight(bound, width(range))?,
+        weight_permille: weight(bound, range.width())?,
         sentence: format!(
             "{} of the {} of {} have a socket that is bound and does not listen: no connect() gets one of them, \
              wherever it goes and whatever address they are bound to{}",
             grouped(bound),
-            counted(width(range), "port"),
-            span(range),
+            counted(range.width(), "port"),
+            range,
             held_by(&facts.binders)
         ),
         fragment: format!("{} bound by others", counted(bound, "port")),

@@ -5,7 +5,7 @@
 use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, grouped, span, width};
+use crate::diagnose::figures::{counted, grouped};
 
 pub(super) const RULE: Rule = Rule {
     name: "listeners-in-range",
@@ -23,13 +23,13 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let range = facts.range.filter(|_| facts.is_short())?;
     let inside = facts.listeners_inside()?;
     Some(Evidence {
-        weight_permille: weight(inside, width(range))?,
+        weight_permille: weight(inside, range.width())?,
         sentence: format!(
             "services listen on {} of the {} of {}: no connect() gets one of them, wherever it goes; let range and \
              services' ports not overlap",
             grouped(inside),
-            counted(width(range), "port"),
-            span(range)
+            counted(range.width(), "port"),
+            range
         ),
         fragment: format!("{} inside of the range", counted(inside, "listener")),
     })

@@ -2,13 +2,15 @@
 //!
 //! In: states, holders, age. Out: who has how many. Must not know: other rules.
 
-use super::{Evidence, Rule, held_by, weight};
+use std::time::Duration;
+
+use super::{Evidence, Rule, held_by, only_process, weight};
 use crate::diagnose::advice::{
     bound_the_pool, everything_is_local, more_addresses, whole_range_on_socket, widen,
 };
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped, lasting};
-use crate::event::SocketState;
+use crate::event::{BootNs, Occupancy, SocketState};
 
 pub(super) const RULE: Rule = Rule {
     name: "live-connections",
@@ -28,7 +30,7 @@ pub(super) const RULE: Rule = Rule {
         .collect()
     },
     example: || Facts {
-        open_for: Some(std::time::Duration::from_secs(7_500)),
+        open_for: Some(Duration::from_secs(7_500)),
         ..example::exhausted(&[(SocketState::Established, 28_200), (SocketState::TimeWait, 32)])
     },
 };
@@ -41,12 +43,19 @@ fn check(facts: &Facts) -> Option<Evidence> {
     Some(Evidence {
         weight_permille: weight(open, row.usable)?,
         sentence: format!(
-            "{} of the {} {} belong to open connections{age}: a leak, or a pool without a bound{}",
+            "{} of the {} {} belong to open connections{age}: a leak, or a pool without a bound{}{}",
             grouped(open),
             counted(row.usable, "port"),
             facts.path(),
-            held_by(&row.holders)
+            held_by(&row.holders),
+            since_its_start(facts, row)
         ),
         fragment: counted(open, "open connection"),
     })
+}
+
+/// How long the process has had to open them, if it is one; a clause to append.
+fn since_its_start(facts: &Facts, row: &Occupancy) -> String {
+    let age = |at: BootNs| at.0.checked_sub(only_process(row)?.start.0).map(Duration::from_nanos);
+    facts.at.and_then(age).map_or_else(String::new, |age| format!(", and was started {} ago", lasting(age)))
 }

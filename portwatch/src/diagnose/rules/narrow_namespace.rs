@@ -8,7 +8,7 @@
 use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, span, width};
+use crate::diagnose::figures::counted;
 use crate::event::PortRange;
 
 pub(super) const RULE: Rule = Rule {
@@ -28,15 +28,15 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let host = facts.wider_on_host().filter(|_| facts.lacks_ports())?;
     let range = facts.range?;
     Some(Evidence {
-        weight_permille: weight(width(host) - width(range), width(host))?,
+        weight_permille: weight(host.width() - range.width(), host.width())?,
         sentence: format!(
             "the socket's network namespace has {} ({}), the host {} ({}): the range is kept per namespace, and what is \
              set on the host does not count in it",
-            counted(width(range), "port"),
-            span(range),
-            counted(width(host), "port"),
-            span(host)
+            counted(range.width(), "port"),
+            range,
+            counted(host.width(), "port"),
+            host
         ),
-        fragment: format!("the namespace has {} of its own", counted(width(range), "port")),
+        fragment: format!("the namespace has {} of its own", counted(range.width(), "port")),
     })
 }

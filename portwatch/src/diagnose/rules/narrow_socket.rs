@@ -4,7 +4,7 @@
 
 use super::{Evidence, Rule, weight};
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, grouped, span, width};
+use crate::diagnose::figures::{counted, grouped};
 use crate::event::PortRange;
 
 pub(super) const RULE: Rule = Rule {
@@ -23,18 +23,18 @@ pub(super) const RULE: Rule = Rule {
 fn check(facts: &Facts) -> Option<Evidence> {
     let (range, left) = (facts.range?, facts.narrowed()?);
     facts.cause?;
-    let without = width(range) - width(left);
-    let weight_permille = weight(without, width(range)).filter(|_| facts.lacks_ports())?;
+    let without = range.width() - left.width();
+    let weight_permille = weight(without, range.width()).filter(|_| facts.lacks_ports())?;
     Some(Evidence {
         weight_permille,
         sentence: format!(
             "the socket allows itself {} of the range's {}: IP_LOCAL_PORT_RANGE leaves {} of {}; the program must \
              widen that, as settings do not",
-            grouped(width(left)),
-            counted(width(range), "port"),
-            span(left),
-            span(range)
+            grouped(left.width()),
+            counted(range.width(), "port"),
+            left,
+            range
         ),
-        fragment: format!("the socket's own range has {}", counted(width(left), "port")),
+        fragment: format!("the socket's own range has {}", counted(left.width(), "port")),
     })
 }

@@ -5,7 +5,7 @@
 use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, grouped, span, width};
+use crate::diagnose::figures::{counted, grouped};
 use crate::event::PortRange;
 
 pub(super) const RULE: Rule = Rule {
@@ -25,14 +25,14 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let range = facts.range.filter(|_| facts.lacks_ports())?;
     let reserved = facts.reserved_within(range)?;
     Some(Evidence {
-        weight_permille: weight(reserved, width(range))?,
+        weight_permille: weight(reserved, range.width())?,
         sentence: format!(
             "{} of the {} of {} are reserved (net.ipv4.ip_local_reserved_ports): the kernel may choose among {}; \
              what no service needs may be taken out of it",
             grouped(reserved),
-            counted(width(range), "port"),
-            span(range),
-            grouped(width(range) - reserved)
+            counted(range.width(), "port"),
+            range,
+            grouped(range.width() - reserved)
         ),
         fragment: format!("{} reserved", counted(reserved, "port")),
     })

@@ -5,7 +5,7 @@
 use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example, example::DEFAULT_RANGE};
-use crate::diagnose::figures::{counted, span, width};
+use crate::diagnose::figures::counted;
 
 pub(super) const RULE: Rule = Rule {
     name: "small-range",
@@ -18,15 +18,15 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(facts: &Facts) -> Option<Evidence> {
     let range = facts.range.filter(|_| facts.lacks_ports() && facts.wider_on_host().is_none())?;
-    let missing = width(DEFAULT_RANGE).saturating_sub(width(range));
+    let missing = DEFAULT_RANGE.width().saturating_sub(range.width());
     Some(Evidence {
-        weight_permille: weight(missing, width(DEFAULT_RANGE))?,
+        weight_permille: weight(missing, DEFAULT_RANGE.width())?,
         sentence: format!(
             "net.ipv4.ip_local_port_range is {}: {} for each source and destination, where Linux begins with {}",
-            span(range),
-            counted(width(range), "port"),
-            counted(width(DEFAULT_RANGE), "port")
+            range,
+            counted(range.width(), "port"),
+            counted(DEFAULT_RANGE.width(), "port")
         ),
-        fragment: format!("the range has {}", counted(width(range), "port")),
+        fragment: format!("the range has {}", counted(range.width(), "port")),
     })
 }

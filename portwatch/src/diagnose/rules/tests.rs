@@ -6,7 +6,7 @@ use crate::diagnose::facts::Facts;
 use crate::diagnose::facts::example::{exhausted, exhausted_range, healthy, holding, row};
 use crate::diagnose::verdict;
 use crate::event::Settings;
-use crate::event::{Holder, Holding, PortRange, Protocol, SocketState};
+use crate::event::{BootNs, Holder, Holding, PortRange, Protocol, SocketState};
 
 fn rule(name: &str) -> &'static Rule {
     RULES.iter().find(|rule| rule.name == name).expect("no such rule")
@@ -56,6 +56,10 @@ fn each_rule_says_this_case_with_its_numbers() {
         ),
         ("peer-keeps-open", "20,000 of the 28,232 ports"),
         ("unanswered", "28,232 of the 28,232 ports"),
+        (
+            "unfinished-close",
+            "26,000 of the 28,232 ports from 10.0.0.1 to 10.0.0.2:443 are in FIN_WAIT1, LAST_ACK or CLOSING: the connections",
+        ),
         (
             "bind-before-connect",
             "bind() asked for any port of 10.0.0.1, and each of the 28,232 ports of 32768-60999",
@@ -110,6 +114,21 @@ fn nobody_is_blamed_where_several_could_be() {
     }
     let said = says("close-wait", &facts);
     assert!(said.contains("the process here has not; a (pid 1) has 20,000;"), "{said}");
+}
+
+#[test]
+fn a_leak_is_told_with_the_time_that_it_had() {
+    let second = 1_000_000_000;
+    let facts =
+        Facts { at: Some(BootNs(7_200 * second)), ..exhausted(&[(SocketState::Established, 28_232)]) };
+    let said = says("live-connections", &facts);
+    assert!(said.ends_with("java (pid 812) has 28,232, and was started 1 h 59 min ago"), "{said}");
+    let mut shared = facts;
+    if let Some(row) = &mut shared.row {
+        row.holders = vec![holding("a", 1, 20_000), holding("b", 2, 8_232)];
+    }
+    let said = says("live-connections", &shared);
+    assert!(said.ends_with("a (pid 1) has 20,000, b (pid 2) has 8,232"), "{said}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{ALL_PERMILLE, Evidence, Rule, held_by};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::{counted, span, width};
+use crate::diagnose::figures::counted;
 use crate::event::{Protocol, SocketState};
 
 pub(super) const RULE: Rule = Rule {
@@ -35,8 +35,8 @@ fn check(facts: &Facts) -> Option<Evidence> {
         sentence: format!(
             "a UDP socket found none of the {} of {} free on its address: a UDP port is taken wherever its socket sends, \
              so one socket for many requests serves better than one for each{who}",
-            counted(width(range), "port"),
-            span(range)
+            counted(range.width(), "port"),
+            range
         ),
         fragment: "UDP sockets have every port".to_owned(),
     })

@@ -228,6 +228,7 @@ fn pressure_is_the_share_that_is_taken() {
         by_state: Vec::new(),
         holders: Vec::new(),
         time_wait: None,
+        open_since: None,
     };
     // Half of four, all of none that are left, a third of many, half of eight.
     let mut rows = [row(1, 2, 4), row(2, 1, 0), row(3, u32::MAX / 3, u32::MAX), row(4, 4, 8), row(0, 2, 4)];

@@ -2,9 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{endpoint, object};
+use super::{endpoint, object, recent_search, when};
 use crate::clock::Clock;
-use crate::diagnose::{Advice, Diagnosis, Forecast, How, Opinion, Path, Pressure, Standing, Verdict};
+use crate::diagnose::{
+    Advice, Diagnosis, Forecast, How, Opinion, Path, Pressure, Slowness, Standing, Verdict,
+};
 use crate::event::BootNs;
 
 /// The line of an opinion; none for a verdict that says what the one before did, and for a forecast of a row that does
@@ -16,7 +18,10 @@ pub(super) fn line(opinion: &Opinion, clock: Clock) -> Option<Value> {
         }
         Opinion::Verdict(_) => return None,
         Opinion::Pressure(Pressure { at, path, is_over, forecast }) => {
-            (if *is_over { "recovered" } else { "warning" }, *at, path, self::forecast(forecast))
+            (kind(*is_over), *at, path, signal("ports", self::forecast(forecast)))
+        }
+        Opinion::Slowness(Slowness { at, path, is_over, search }) => {
+            (kind(*is_over), *at, path, signal("search_time", recent_search(search)))
         }
         Opinion::Forecast { at, path, forecast }
             if forecast.growth_per_s.is_some_and(|growth| growth != 0.0) =>
@@ -31,14 +36,22 @@ pub(super) fn line(opinion: &Opinion, clock: Clock) -> Option<Value> {
     Some(Value::Object(line))
 }
 
-fn place(at: BootNs, path: &Path, clock: Clock) -> Map<String, Value> {
+fn kind(is_over: bool) -> &'static str {
+    if is_over { "recovered" } else { "warning" }
+}
+
+/// By what it was noticed comes first.
+fn signal(name: &str, rest: Map<String, Value>) -> Map<String, Value> {
+    let mut fields = object(json!({ "signal": name }));
+    fields.extend(rest);
+    fields
+}
+
+/// When, and what has ports of its own.
+pub(super) fn place(at: BootNs, path: &Path, clock: Clock) -> Map<String, Value> {
     let protocol = if path.is_udp { "udp" } else { "tcp" };
-    let mut place = object(json!({
-        "time": clock.rfc3339(at),
-        "monotonic_ns": at.0,
-        "netns": path.netns.0,
-        "protocol": protocol,
-    }));
+    let mut place = when(at, clock);
+    place.extend(object(json!({ "netns": path.netns.0, "protocol": protocol })));
     if let Some(source) = path.source {
         place.insert("source".to_owned(), json!(source.to_string()));
     }

@@ -4,22 +4,27 @@ use std::iter::once;
 
 use serde_json::{Map, Value, json};
 
-use super::{SCHEMA, endpoint, object, process, protocol, range, there};
+use super::opinion::place;
+use super::{SCHEMA, object, process, put_text, range, there, when};
 use crate::clock::Clock;
-use crate::event::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
+use crate::diagnose::Path;
+use crate::event::{
+    Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, Text, TimeWait,
+};
 
 /// All lines of a snapshot.
-pub(super) fn lines(snapshot: &Snapshot) -> impl Iterator<Item = Value> {
-    once(head(snapshot)).chain(snapshot.rows.iter().map(|occupancy| row(snapshot, occupancy)))
+pub(super) fn lines(snapshot: &Snapshot, clock: Clock) -> impl Iterator<Item = Value> {
+    once(head(snapshot, clock))
+        .chain(snapshot.rows.iter().map(move |occupancy| row(snapshot, occupancy, clock)))
 }
 
-fn head(snapshot: &Snapshot) -> Value {
+fn head(snapshot: &Snapshot, clock: Clock) -> Value {
     let mut line = object(json!({
         "type": "snapshot",
         "schema": SCHEMA,
         "portwatch": env!("CARGO_PKG_VERSION"),
     }));
-    line.extend(when(snapshot));
+    line.extend(when(snapshot.at, clock));
     line.insert("boot_offset_ns".to_owned(), json!(snapshot.boot_offset_ns));
     if let Some(visible) = snapshot.bound_visible {
         line.insert("bound_visible".to_owned(), json!(visible));
@@ -70,26 +75,16 @@ fn namespace(namespace: &Namespace) -> Value {
     Value::Object(value)
 }
 
-fn row(snapshot: &Snapshot, row: &Occupancy) -> Value {
+fn row(snapshot: &Snapshot, row: &Occupancy, clock: Clock) -> Value {
     let mut line = object(json!({ "type": "ports" }));
-    line.extend(when(snapshot));
-    line.extend(object(json!({ "netns": row.netns.0, "protocol": protocol(row.protocol) })));
-    if let Some(source) = row.source {
-        line.insert("source".to_owned(), json!(source.to_string()));
-    }
-    if let Some(destination) = row.destination {
-        line.insert("destination".to_owned(), endpoint(destination));
-    }
-    if row.device != 0 {
-        line.insert("device".to_owned(), json!(row.device));
-    }
+    line.extend(place(snapshot.at, &Path::of(row), clock));
     line.extend(object(json!({ "used": row.used, "usable": row.usable })));
     if let Some(namespace) = snapshot.namespaces.iter().find(|namespace| namespace.id == row.netns) {
-        let all = u32::from(namespace.range.high - namespace.range.low) + 1;
+        let all = namespace.range.width();
         line.extend(object(json!({
             "port_range": range(namespace.range),
             "reserved": namespace.reserved,
-            "bound_by_others": all - namespace.reserved - row.usable,
+            "bound_by_others": all.saturating_sub(namespace.reserved + row.usable),
         })));
     }
     let by_state = |(of, count): &(SocketState, u32)| (state(*of).to_owned(), json!(count));
@@ -97,29 +92,42 @@ fn row(snapshot: &Snapshot, row: &Occupancy) -> Value {
     if let Some(TimeWait { last_10_s, over_in_s }) = row.time_wait {
         line.insert("time_wait".to_owned(), json!({ "last_10_s": last_10_s, "over_in_s": over_in_s }));
     }
+    if let Some(open_since) = row.open_since {
+        line.insert("open_since_ns".to_owned(), json!(open_since.0));
+    }
     line.extend(object(json!({
         "holders": row.holders.iter().map(holding).collect::<Vec<_>>(),
     })));
     Value::Object(line)
 }
 
-fn when(snapshot: &Snapshot) -> Map<String, Value> {
-    let clock = Clock { boot_offset_ns: snapshot.boot_offset_ns };
-    object(json!({ "time": clock.rfc3339(snapshot.at), "monotonic_ns": snapshot.at.0 }))
+fn holding(holding: &Holding) -> Value {
+    let (who, value) = match &holding.holder {
+        Holder::Process(who) => ("process", process(who)),
+        Holder::Processes { comm, number, exited } => {
+            ("processes", processes(comm.as_ref(), *number, *exited))
+        }
+        Holder::TimeWait => ("unknown", json!("time_wait")),
+        Holder::Closed => ("unknown", json!("closed")),
+        Holder::NotFound => ("unknown", json!("not_found")),
+    };
+    let mut fields = object(json!({ who: value, "count": holding.count }));
+    if who != "unknown" && holding.time_wait > 0 {
+        fields.insert("time_wait".to_owned(), json!(holding.time_wait));
+    }
+    Value::Object(fields)
 }
 
-fn holding(holding: &Holding) -> Value {
-    let count = holding.count;
-    let unknown = |why: &str| json!({ "unknown": why, "count": count });
-    match &holding.holder {
-        Holder::Process(who) => match holding.time_wait {
-            0 => json!({ "process": process(who), "count": count }),
-            time_wait => json!({ "process": process(who), "count": count, "time_wait": time_wait }),
-        },
-        Holder::TimeWait => unknown("time_wait"),
-        Holder::Closed => unknown("closed"),
-        Holder::NotFound => unknown("not_found"),
+fn processes(comm: Option<&Text>, number: u32, exited: bool) -> Value {
+    let mut fields = Map::new();
+    if let Some(comm) = comm {
+        put_text(&mut fields, "comm", comm);
     }
+    fields.insert("number".to_owned(), json!(number));
+    if exited {
+        fields.insert("exited".to_owned(), json!(true));
+    }
+    Value::Object(fields)
 }
 
 fn state(state: SocketState) -> &'static str {

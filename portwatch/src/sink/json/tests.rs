@@ -53,7 +53,7 @@ fn failure(process: Process) -> Item {
 
 fn line(item: &Item) -> String {
     let mut output = Vec::new();
-    Json::new(&mut output).item(item).unwrap();
+    Json::new(&mut output).item(item, &[]).unwrap();
     String::from_utf8(output).unwrap()
 }
 
@@ -222,9 +222,11 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         holders: vec![
             holding(Holder::TimeWait, 1, 1),
             holding(Holder::Process(process(b"y", Details::Exited)), 1, 1),
+            holding(Holder::Processes { comm: Some(Text(b"z\xff".to_vec())), number: 3, exited: true }, 3, 2),
             holding(Holder::NotFound, 1, 0),
         ],
         time_wait: Some(TimeWait { last_10_s: 1, over_in_s: 42 }),
+        open_since: None,
     };
     let any = Occupancy {
         source: None,
@@ -235,6 +237,7 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         by_state: vec![(SocketState::Bound, 1)],
         holders: vec![holding(Holder::Process(process(b"x", Details::Exited)), 1, 0)],
         time_wait: None,
+        open_since: Some(BootNs(7)),
         ..row.clone()
     };
     let range = PortRange { low: 40000, high: 40009 };
@@ -281,12 +284,14 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
             r#""port_range":{"low":40000,"high":40009},"reserved":3,"bound_by_others":1,"#,
             r#""by_state":{"time_wait":2,"fin_wait2":1},"time_wait":{"last_10_s":1,"over_in_s":42},"#,
             r#""holders":[{"unknown":"time_wait","count":1},{"process":{"pid":7,"tid":8,"comm":"y","start_ns":5,"uid":1,"#,
-            r#""gid":2,"cgroup":3,"exited":true},"count":1,"time_wait":1},{"unknown":"not_found","count":1}]}"#,
+            r#""gid":2,"cgroup":3,"exited":true},"count":1,"time_wait":1},"#,
+            r#"{"processes":{"comm":"z�","comm_hex":"7aff","number":3,"exited":true},"count":3,"time_wait":2},"#,
+            r#"{"unknown":"not_found","count":1}]}"#,
         ),
         concat!(
             r#"{"type":"ports","time":"1970-01-01T00:00:00.000000010Z","monotonic_ns":9,"netns":4,"protocol":"tcp","#,
             r#""used":1,"usable":7,"port_range":{"low":40000,"high":40009},"reserved":3,"bound_by_others":0,"#,
-            r#""by_state":{"bound":1},"holders":[{"process":{"pid":7,"tid":8,"comm":"x","start_ns":5,"uid":1,"#,
+            r#""by_state":{"bound":1},"open_since_ns":7,"holders":[{"process":{"pid":7,"tid":8,"comm":"x","start_ns":5,"uid":1,"#,
             r#""gid":2,"cgroup":3,"exited":true},"count":1}]}"#,
         ),
     ];

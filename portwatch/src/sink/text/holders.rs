@@ -32,27 +32,40 @@ pub(super) fn held_by(holders: &[Holding]) -> String {
 
 fn entries(holders: &[Holding]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut ended: BTreeMap<&Text, (usize, Entry)> = BTreeMap::new();
+    let mut ended: BTreeMap<&Text, (u32, Entry)> = BTreeMap::new();
     for Holding { holder, count, time_wait } in holders {
+        let mut have_ended = |comm, number, one: &dyn Fn() -> String| {
+            let (processes, entry) = ended.entry(comm).or_default();
+            *processes += number;
+            entry.count += count;
+            entry.time_wait += time_wait;
+            entry.name = match *processes {
+                1 => one(),
+                many => format!("{} ({many} processes, exited)", clean(&comm.0)),
+            };
+        };
         let name = match holder {
             Holder::Process(process) if process.details == Details::Exited => {
-                let (processes, entry) = ended.entry(&process.comm).or_default();
-                *processes += 1;
-                entry.count += count;
-                entry.time_wait += time_wait;
-                entry.name = match *processes {
-                    1 => format!("{} (pid {}, exited)", clean(&process.comm.0), process.tgid.0),
-                    many => format!("{} ({many} processes, exited)", clean(&process.comm.0)),
-                };
+                let one = || format!("{} (pid {}, exited)", clean(&process.comm.0), process.tgid.0);
+                have_ended(&process.comm, 1, &one);
                 continue;
             }
+            Holder::Processes { comm: Some(comm), number, exited: true } => {
+                have_ended(comm, *number, &|| format!("{} (exited)", clean(&comm.0)));
+                continue;
+            }
+            Holder::Processes { comm: Some(comm), number, .. } => {
+                format!("{} ({number} more processes)", clean(&comm.0))
+            }
+            Holder::Processes { comm: None, number, .. } => format!("{number} more processes"),
             Holder::Process(process) => format!("{} (pid {})", clean(&process.comm.0), process.tgid.0),
             Holder::TimeWait => "nobody (TIME_WAIT)".to_owned(),
             Holder::Closed => "nobody (closed)".to_owned(),
             Holder::NotFound => "unknown".to_owned(),
         };
         // Of those that are nobody's the name says it.
-        let time_wait = if matches!(holder, Holder::Process(_)) { *time_wait } else { 0 };
+        let is_known = matches!(holder, Holder::Process(_) | Holder::Processes { .. });
+        let time_wait = if is_known { *time_wait } else { 0 };
         entries.push(Entry { name, count: *count, time_wait });
     }
     entries.extend(ended.into_values().map(|(_, entry)| entry));
@@ -125,5 +138,14 @@ mod tests {
             held_by(&holders),
             "curl (20 processes, exited) 40 in TIME_WAIT, nginx (pid 5) 30, curl (pid 200) 1, 2 more"
         );
+        let together = |number, exited| Holding {
+            holder: Holder::Processes { comm: Some(Text(b"curl".to_vec())), number, exited },
+            count: number,
+            time_wait: 0,
+        };
+        holders.extend([together(5000, true), together(3, false)]);
+        let shown = held_by(&holders);
+        assert!(shown.starts_with("curl (5020 processes, exited) 5040 (40 in TIME_WAIT), nginx"), "{shown}");
+        assert_eq!(held_by(&[together(3, false)]), "curl (3 more processes) 3");
     }
 }

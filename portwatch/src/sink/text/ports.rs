@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::columns::{Align, Columns};
 use super::holders::held_by;
-use crate::event::{Occupancy, PortRange, Protocol, Snapshot, SocketState};
+use crate::event::{Occupancy, Protocol, Snapshot, SocketState};
 use crate::term::{Paint, Size};
 
 /// Rows that are shown where nobody says how many and no terminal has a height; all are in JSON.
@@ -83,10 +83,9 @@ fn titles(snapshot: &Snapshot, fit: &Fit, time: &str) -> Vec<String> {
         titles.push(format!("{time}, {}", plural(snapshot.sockets, "socket")));
     }
     if let ([one], false) = (snapshot.namespaces.as_slice(), snapshot.rows.is_empty()) {
-        let PortRange { low, high } = one.range;
         titles.push(format!(
-            "network namespace {}: local port range {low}-{high}, {} of them reserved, {} bound",
-            one.id.0, one.reserved, one.bound
+            "network namespace {}: local port range {}, {} of them reserved, {} bound",
+            one.id.0, one.range, one.reserved, one.bound
         ));
     }
     titles
@@ -143,10 +142,8 @@ fn within_one(row: &Occupancy) -> [String; 7] {
 
 fn among_many(snapshot: &Snapshot, row: &Occupancy) -> [String; 9] {
     let [share, used, usable, source, destination, states, holders] = within_one(row);
-    let range = snapshot.namespaces.iter().find(|namespace| namespace.id == row.netns).map_or_else(
-        || "-".to_owned(),
-        |namespace| format!("{}-{}", namespace.range.low, namespace.range.high),
-    );
+    let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == row.netns);
+    let range = namespace.map_or_else(|| "-".to_owned(), |namespace| namespace.range.to_string());
     [share, used, usable, source, destination, range, row.netns.0.to_string(), states, holders]
 }
 
@@ -190,8 +187,8 @@ fn state(state: SocketState) -> &'static str {
 fn nothing(snapshot: &Snapshot) -> String {
     match snapshot.namespaces.as_slice() {
         [one] => format!(
-            "no port of {}-{} is in use in namespace {}; {} are reserved",
-            one.range.low, one.range.high, one.id.0, one.reserved
+            "no port of {} is in use in namespace {}; {} are reserved",
+            one.range, one.id.0, one.reserved
         ),
         several => format!("no port of the local ranges of {} namespaces is in use", several.len()),
     }

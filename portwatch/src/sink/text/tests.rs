@@ -76,7 +76,7 @@ fn shown(items: Vec<Item>) -> String {
     let mut output = Vec::new();
     let mut sink = TextSink::new(&mut output, Paint::Plain, TimeZone::UTC);
     for item in [vec![Item::Start(start)], items].concat() {
-        sink.item(&item).unwrap();
+        sink.item(&item, &[]).unwrap();
     }
     String::from_utf8(output).unwrap()
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::holders::held_by;
 use super::ports::states;
-use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Standing, Verdict};
+use super::short;
+use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Slowness, Standing, Verdict};
 use crate::event::{BootNs, Occupancy};
 use crate::term::{Paint, clean};
 
@@ -115,6 +116,23 @@ pub(super) fn pressure(pressure: &Pressure, time: &str, paint: Paint) -> String 
         outlook(forecast)
     );
     if *is_over { text } else { paint.strong(&text) }
+}
+
+/// A warning that connect() takes long, or that it no longer does.
+pub(super) fn slowness(slowness: &Slowness, time: &str, paint: Paint) -> String {
+    let Slowness { path, is_over, search, .. } = slowness;
+    if *is_over {
+        return format!("recovered: {time} connect() {} finds its port fast again", place(path));
+    }
+    let text = format!(
+        "warning: {time} connect() {} takes {} on average to find a port ({} of {} searches took 100 µs or longer): half \
+         of the range is used up there, long before one fails",
+        place(path),
+        short(search.average),
+        search.slow,
+        search.count
+    );
+    paint.strong(&text)
 }
 
 /// What is to be expected, if that is worth a line: where half is taken, or all will be within minutes.

@@ -33,6 +33,7 @@ fn row(used: u32, by_state: &[(SocketState, u32)], holders: Vec<Holding>) -> Occ
         by_state: by_state.to_vec(),
         holders,
         time_wait: None,
+        open_since: None,
     }
 }
 
