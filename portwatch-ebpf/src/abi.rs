@@ -635,10 +635,10 @@ pub struct Filter {
     pub destination_port_be: u16,
     /// 1 to report only what belongs to a shortage of local ports, not every call with an error of `errnos`.
     pub shortage: u16,
-    /// 1 where any of `destination`, `destination_port_be`, `comm` and `tgid` asks for something.
+    /// 1 where any of `destination`, `destination_port_be`, `comm`, `tgid` and `netns` asks for something.
     pub chooses: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Inode number of the network namespace.
+    pub netns: u32,
 }
 
 // Sizes and a few offsets, so that a change of layout is a change of this file.

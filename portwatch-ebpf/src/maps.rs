@@ -75,7 +75,7 @@ pub(crate) static ANSWERS: LruHashMap<u64, Answer> = LruHashMap::with_max_entrie
 /// Cookie of a socket → who connected it, the latest of them. Used with `--holders` only, which says how many: until then
 /// one. Only [`crate::owners`] writes it, which says how.
 #[map]
-pub(crate) static OWNERS: Array<OwnerGroup> = Array::with_max_entries(1, 0);
+pub(crate) static OWNERS: Array<OwnerGroup> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
 /// Thread → when its search for a port began. Used with `--search-time` only; places as those of [`NOTES`].
 #[map]

@@ -160,14 +160,14 @@ pub(crate) fn is_running() -> bool {
 /// As for [`report`].
 #[inline(always)]
 pub(crate) unsafe fn report_of<M: Memory, W: Who>(finding: &Finding, who: &W) {
-    if setting!(filter.chooses) == 1 && !passes(finding, who) {
-        return;
-    }
     // SAFETY: the caller's promise, and every socket has a namespace.
     let (net, netns) = unsafe {
         let net: *const u8 = M::read(finding.sock, setting!(layout.sock_net));
         (net, M::read(net, setting!(layout.net_inum)))
     };
+    if setting!(filter.chooses) == 1 && !passes(finding, netns, who) {
+        return;
+    }
     let kernel = if who.is_kernel_thread() { FLAG_KERNEL_SOCKET } else { 0 };
     let key = FailureKey {
         start_boot_ns: who.start_boot_ns(),
@@ -190,7 +190,11 @@ pub(crate) unsafe fn report_of<M: Memory, W: Who>(finding: &Finding, who: &W) {
 }
 
 #[inline(always)]
-fn passes<W: Who>(finding: &Finding, who: &W) -> bool {
+fn passes<W: Who>(finding: &Finding, netns: u32, who: &W) -> bool {
+    let only = setting!(filter.netns);
+    if only != 0 && only != netns {
+        return false;
+    }
     let only = setting!(filter.tgid);
     if only != 0 && only != who.tgid() {
         return false;

@@ -391,6 +391,8 @@ pub struct Filter {
     pub comm: Option<Text>,
     /// Only to there.
     pub destination: Option<Destination>,
+    /// Only of sockets in this network namespace; of settings, only of its.
+    pub netns: Option<NetnsId>,
     /// Only with these errors.
     pub errnos: Errnos,
 }

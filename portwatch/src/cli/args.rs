@@ -75,6 +75,11 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "CIDR[:PORT]", value_parser = filter::destination)]
     pub(super) dest: Option<Destination>,
 
+    /// Only sockets and settings of one network namespace: by a file such as /run/netns/NAME, that of a process, or one by
+    /// its number; `all` is the default
+    #[arg(long, value_name = "all|PATH|PID", value_parser = filter::netns)]
+    pub(super) netns: Option<Netns>,
+
     /// Which errors: names separated by commas, or `all` [default: those of a shortage of local ports]
     #[arg(long, value_name = "NAME|all", value_parser = filter::errnos)]
     pub(super) errno: Option<Errnos>,
@@ -92,7 +97,7 @@ pub(super) struct TraceArgs {
     #[arg(long)]
     pub(super) search_time: bool,
 
-    /// Look every two seconds at this network namespace, and warn when so many of the ports from one source to one
+    /// Look every two seconds at this network namespace, or that of --netns, and warn when so many of the ports from one source to one
     /// destination (--dest counts, --pid and --comm do not) are taken, or will be within a minute; with --search-time also
     /// where searches for a port have become slow, in any namespace
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]

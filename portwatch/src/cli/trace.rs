@@ -16,7 +16,7 @@ use crate::enrich::Enricher;
 use crate::event::{Filter, Tgid};
 use crate::kernel::{Hook, Mode, OWNERS, Tracer, Watch};
 use crate::pipeline;
-use crate::ports::own_id;
+use crate::ports::{netns_id, own_id};
 use crate::sink::Sink;
 use crate::sink::json::Json;
 use crate::sink::text::Text;
@@ -34,7 +34,9 @@ pub(super) fn run(args: &TraceArgs, paint: Paint) -> Result<Outcome> {
 async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     // Before attaching, so that a signal in between is not lost.
     let (asked, done) = stop(args.duration)?;
+    let netns = args.netns.as_ref().map(netns_id).transpose()?.flatten();
     let filter = Filter {
+        netns,
         tgid: args.pid.map(Tgid),
         comm: args.comm.clone(),
         destination: args.dest,

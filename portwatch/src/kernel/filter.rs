@@ -32,7 +32,12 @@ pub(super) fn injected(filter: &Filter) -> abi::Filter {
         }
         form.destination_port_be = destination.port.unwrap_or(0).to_be();
     }
-    form.chooses = (filter.tgid.is_some() || filter.comm.is_some() || filter.destination.is_some()).into();
+    form.netns = filter.netns.map_or(0, |id| id.0);
+    form.chooses = (filter.tgid.is_some()
+        || filter.comm.is_some()
+        || filter.destination.is_some()
+        || filter.netns.is_some())
+    .into();
     form
 }
 

@@ -4,12 +4,13 @@
 //! (`bpf_disable_instrumentation`, kernel/bpf/syscall.c, 5.10 to 7.3); on a kernel that preempts, others may run there
 //! meanwhile and are not seen. So what is read while programs run is read without one.
 //!
-//! In: an array map with `BPF_F_MMAPABLE`. Out: copies of one of its values. Must not know: what they mean.
+//! In: an array map with `BPF_F_MMAPABLE`. Out: copies of its values. Must not know: what they mean.
 
 use std::ffi::c_void;
 use std::io;
 use std::marker::PhantomData;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
@@ -17,43 +18,55 @@ use aya::Pod;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// One value of an array map.
+/// Values of an array map that are neighbours.
 pub(super) struct Mapped<T> {
     pages: NonNull<c_void>,
     bytes: usize,
-    value: NonNull<T>,
+    first: NonNull<c_void>,
+    count: u32,
     type_: PhantomData<T>,
 }
 
 // SAFETY: memory that only the kernel's programs write, and that is only read here; it stays until `drop`.
 unsafe impl<T: Pod + Send> Send for Mapped<T> {}
+// SAFETY: as above.
+unsafe impl<T: Pod + Send> Sync for Mapped<T> {}
 
 impl<T: Pod> Mapped<T> {
-    /// The value with this index in the array map `map`, whose values are each a `T`.
+    /// How far one value is from the next (`array_map_alloc`, kernel/bpf/arraymap.c, 5.10 to 7.3).
+    const STRIDE: usize = size_of::<T>().next_multiple_of(8);
+
+    /// The values with these indices in the array map `map`, whose values are each a `T`.
     ///
     /// # Errors
-    /// When the kernel does not give the memory.
-    pub(super) fn new(map: impl AsFd, index: u32) -> io::Result<Self> {
-        let page =
-            sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(4096);
-        // Values lie one behind the other, each aligned to eight bytes (`array_map_alloc`, kernel/bpf/arraymap.c).
-        let at = index as usize * size_of::<T>().next_multiple_of(8);
-        let before = at % page;
-        let bytes = (before + size_of::<T>()).next_multiple_of(page);
+    /// When the kernel does not give the memory, as for indices that the map does not have.
+    pub(super) fn new(map: impl AsFd, indices: Range<u32>) -> io::Result<Self> {
+        let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(4096);
+        let [from, to] = [indices.start, indices.end].map(|index| index as usize * Self::STRIDE);
+        let before = from % page;
+        let bytes = (before + to.saturating_sub(from)).next_multiple_of(page);
         let length = NonZeroUsize::new(bytes).ok_or(io::ErrorKind::InvalidInput)?;
-        let offset = i64::try_from(at - before).map_err(io::Error::other)?;
+        let offset = i64::try_from(from - before).map_err(io::Error::other)?;
         // SAFETY: new pages where nothing is; the kernel checks that they are the map's.
         let pages = unsafe { mmap(None, length, ProtFlags::PROT_READ, MapFlags::MAP_SHARED, map, offset) }?;
         // SAFETY: within these pages.
-        let value = unsafe { pages.byte_add(before) }.cast();
-        Ok(Self { pages, bytes, value, type_: PhantomData })
+        let first = unsafe { pages.byte_add(before) };
+        let count = indices.end.saturating_sub(indices.start);
+        Ok(Self { pages, bytes, first, count, type_: PhantomData })
     }
 
-    /// The value now. Programs may write it meanwhile: of a value that is larger than eight bytes, each part is of some
-    /// moment of the call.
-    pub(super) fn get(&self) -> T {
-        // SAFETY: mapped as long as `self` is; any bytes are a value of `T`.
-        unsafe { self.value.as_ptr().read_volatile() }
+    /// How many values these are.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
+    /// The value `n` after the first one, as it is now; none beyond the last. Programs may write it meanwhile: of a value
+    /// that is larger than eight bytes, each part is of some moment of the call.
+    pub(super) fn get(&self, n: u32) -> Option<T> {
+        // SAFETY: mapped as long as `self` is, and aligned; any bytes are a value of `T`.
+        (n < self.count).then(|| unsafe {
+            self.first.byte_add(n as usize * Self::STRIDE).cast::<T>().as_ptr().read_volatile()
+        })
     }
 }
 

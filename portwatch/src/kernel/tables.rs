@@ -41,9 +41,6 @@ unsafe impl Pod for TimesKey {}
 // SAFETY: as above.
 unsafe impl Pod for Times {}
 
-/// By the `COUNTER_` constants.
-type AllCounters = [u64; COUNTERS as usize];
-
 /// Why failures have no record, since attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
@@ -80,25 +77,23 @@ pub struct Counters {
 
 /// Who connected which socket, for threads that look it up beside the reader of the ring.
 #[derive(Clone)]
-pub struct Owners(Arc<Array<MapData, Owned>>);
+pub struct Owners(Arc<Mapped<Owned>>);
 
 impl Owners {
-    /// Who connected the socket with this cookie, if that was seen and is remembered.
-    ///
-    /// # Errors
-    /// When the kernel refuses the look-up.
-    pub fn get(&self, cookie: u64) -> Result<Option<Owner>, MapError> {
-        let places = OWNERS_GROUP.saturating_mul(self.0.len());
-        let Owned(group) = self.0.get(&owner_group(cookie, places), 0)?;
+    /// Who connected the socket with this cookie, if that was seen and is remembered. Takes no system call.
+    #[must_use]
+    pub fn get(&self, cookie: u64) -> Option<Owner> {
+        let places = OWNERS_GROUP.saturating_mul(self.0.count());
+        let Owned(group) = self.0.get(owner_group(cookie, places))?;
         let is_its = |owner: &Owner| cookie != 0 && owner.cookie == cookie && owner.check == owner.check();
-        Ok(group.into_iter().find(is_its))
+        group.into_iter().find(is_its)
     }
 }
 
 /// Handles of the counters; readable while programs run and after they are detached.
 pub struct Tables {
     counts: Array<MapData, Group>,
-    counters: Mapped<AllCounters>,
+    counters: Mapped<u64>,
     /// Those that found no place.
     overflow: Mapped<Group>,
     searches: HashMap<MapData, TimesKey, Times>,
@@ -108,18 +103,19 @@ pub struct Tables {
 }
 
 impl Tables {
-    pub(super) fn take(ebpf: &mut Ebpf) -> Result<Self, MapError> {
+    /// `owner_groups`: as many as the table of owners was made with.
+    pub(super) fn take(ebpf: &mut Ebpf, owner_groups: u32) -> Result<Self, MapError> {
         let mut map = |name: &str| -> Result<Map, MapError> {
             ebpf.take_map(name).ok_or_else(|| MapError::InvalidName { name: name.to_owned() })
         };
-        let (counts, counters) = (map("COUNTS")?, map("COUNTERS")?);
+        let (counts, counters, owners) = (map("COUNTS")?, map("COUNTERS")?, map("OWNERS")?);
         Ok(Self {
-            overflow: Mapped::new(fd(&counts)?, COUNTS_OVERFLOW)?,
+            overflow: Mapped::new(fd(&counts)?, COUNTS_OVERFLOW..COUNTS_OVERFLOW + 1)?,
             counts: counts.try_into()?,
-            counters: Mapped::new(fd(&counters)?, 0)?,
+            counters: Mapped::new(fd(&counters)?, 0..COUNTERS)?,
             searches: map("SEARCHES")?.try_into()?,
             other_searches: map("OTHER_SEARCHES")?.try_into()?,
-            owners: Owners(Arc::new(map("OWNERS")?.try_into()?)),
+            owners: Owners(Arc::new(Mapped::new(fd(&owners)?, 0..owner_groups)?)),
             running: map("RUNNING")?.try_into()?,
         })
     }
@@ -171,12 +167,12 @@ impl Tables {
     /// What became of failures without a record. Takes no system call.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        let counters = self.counters.get();
-        let counter = |place: u32| counters.get(place as usize).copied().unwrap_or(0);
+        let counter = |place: u32| self.counters.get(place).unwrap_or(0);
+        let overflow = self.overflow.get(0).into_iter().flat_map(|group| group.0);
         Counters {
             ring_full: counter(COUNTER_RING_FULL),
             suppressed: counter(COUNTER_SUPPRESSED),
-            keys_full: self.overflow.get().0.iter().map(|place| place.count.count).sum(),
+            keys_full: overflow.map(|place| place.count.count).sum(),
             search_made_up: counter(COUNTER_SEARCH_MADE_UP),
             connect_made_up: counter(COUNTER_CONNECT_MADE_UP),
             unproven: counter(COUNTER_UNPROVEN),

@@ -143,8 +143,8 @@ impl Tracer {
             return Err(refusal::no_kernel_reads().into());
         }
         let means = layout::duties(types, probe_reads);
-        // Without cookies there is nothing to remember them by; each look-up is a system call.
-        let owners = match watch.owners.filter(|_| means.cookies == 1 && !is_disturbed_by_calls(mode)) {
+        // Without cookies there is nothing to remember them by.
+        let owners = match watch.owners.filter(|_| means.cookies == 1) {
             Some(owners) => owners.clamp(abi::OWNERS_LEAST, abi::OWNERS_MOST).next_power_of_two(),
             None => 0,
         };
@@ -198,7 +198,8 @@ impl Tracer {
         for (map, _) in used.iter().filter(|(_, used)| !used) {
             loader.map_max_entries(map, 1);
         }
-        loader.map_max_entries("OWNERS", (owners / abi::OWNERS_GROUP).max(1));
+        let owner_groups = (owners / abi::OWNERS_GROUP).max(1);
+        loader.map_max_entries("OWNERS", owner_groups);
         let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
         drop(loader);
         sysctls::watch(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
@@ -208,7 +209,7 @@ impl Tracer {
         multi.all_are_attached();
         let witness_is_told = plan::returns_are_whole(types)
             && hooks.iter().any(|hook| hook.is_attached() && hook.function == plan::WITNESS);
-        let tables = Tables::take(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
+        let tables = Tables::take(&mut ebpf, owner_groups).map_err(|error| refusal::of_object(&error.into()))?;
         Ok(Self {
             ebpf,
             multi,
@@ -258,13 +259,7 @@ impl Tracer {
                     .to_owned(),
             );
         }
-        if self.asks_owners && self.is_disturbed_by_calls() {
-            limits.push(
-                "--holders: nobody is remembered; here the programs see each system call, and are skipped for others \
-                 while one is preempted, and to look up who connected a socket is a system call"
-                    .to_owned(),
-            );
-        } else if self.asks_owners && self.duties.owners == 0 {
+        if self.asks_owners && self.duties.owners == 0 {
             limits.push(
                 "this kernel gives programs no cookies of sockets (Linux 5.12 and newer do): who connected what is in \
                  TIME_WAIT is known only of sockets that portwatch saw open before"
@@ -300,7 +295,7 @@ impl Tracer {
     /// run at each, and a kernel that preempts may stop one there, which makes others on its processor skip it.
     #[must_use]
     pub fn is_disturbed_by_calls(&self) -> bool {
-        is_disturbed_by_calls(self.mode)
+        self.mode == Mode::Tracepoints && preempts()
     }
 
     /// Of how many sockets it remembers who connected them; 0 where it does not.
@@ -466,11 +461,6 @@ fn skipped(program: BorrowedFd<'_>) -> Option<u64> {
     // Before 5.12 there is no such line, and no skipping.
     let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
     count.map_or(Some(0), |count| count.trim().parse().ok())
-}
-
-/// See [`Tracer::is_disturbed_by_calls`].
-fn is_disturbed_by_calls(mode: Mode) -> bool {
-    mode == Mode::Tracepoints && preempts()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::event::{Details, Holder, Holding, Text};
 
 /// Processes of a row that are named one by one.
-const NAMED: usize = 100;
+const NAMED: usize = 2_000;
 /// Names under which others are counted.
 const NAMES: usize = 100;
 
@@ -81,7 +81,7 @@ mod tests {
             count: 2 * number,
             time_wait,
         };
-        assert_eq!(holders[..3], [together(20_925, true, 20_925), together(6975, false, 0), nobody]);
+        assert_eq!(holders[..3], [together(19_500, true, 19_500), together(6_500, false, 0), nobody]);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use bound::shows_bound_sockets;
 pub use census::{Census, census};
 pub use dump::{DumpError, Socket};
 pub use host::{Host, host};
-pub use netns::{Netns, NetnsError, own_id};
+pub use netns::{Netns, NetnsError, netns_id, own_id};
 pub use occupancy::Held;
 pub use owners::{Owner, Owners};
 pub use settings::{Settings, SettingsError};

@@ -110,11 +110,30 @@ pub fn own_id() -> Option<NetnsId> {
     id(Path::new(OWN)).ok()
 }
 
+/// The number of the one that is wanted; none for all. Whether anybody is in it is not asked.
+///
+/// # Errors
+/// When what it is named by is not there or no namespace, or may not be looked at.
+pub fn netns_id(wanted: &Netns) -> Result<Option<NetnsId>, NetnsError> {
+    let path = match wanted {
+        Netns::All => return Ok(None),
+        Netns::Id(number) | Netns::Near(number, _) => return Ok(Some(*number)),
+        Netns::Own => Path::new(OWN).to_owned(),
+        Netns::Process(tgid) => of_process(*tgid),
+        Netns::Path(path) => path.clone(),
+    };
+    id(&path).map(Some)
+}
+
+fn of_process(tgid: Tgid) -> PathBuf {
+    format!("/proc/{}/ns/net", tgid.0).into()
+}
+
 /// Finds the namespaces that are wanted.
 pub(super) fn places(wanted: &Netns) -> Result<Places, NetnsError> {
     let one = |place| Places { places: vec![place], many: false, limits: Vec::new() };
     let own = || Ok(Place { id: id(Path::new(OWN))?, paths: Vec::new() });
-    let of = |tgid: Tgid| by_path(&PathBuf::from(format!("/proc/{}/ns/net", tgid.0)));
+    let of = |tgid: Tgid| by_path(&of_process(tgid));
     Ok(match wanted {
         Netns::Own => one(own()?),
         Netns::Process(tgid) => one(of(*tgid)?),

@@ -131,6 +131,9 @@ fn filters(filter: &Filter) -> Value {
     if let Some(destination) = filter.destination {
         filters.insert("destination".to_owned(), there(destination));
     }
+    if let Some(netns) = filter.netns {
+        filters.insert("netns".to_owned(), json!(netns.0));
+    }
     let errnos = match &filter.errnos {
         Errnos::Shortage => json!("shortage"),
         Errnos::All => json!("all"),

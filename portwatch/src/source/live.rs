@@ -19,7 +19,7 @@ use super::survey::Connected;
 use crate::decode::{self, NoRecord, Record};
 use crate::enrich::Enricher;
 use crate::event::{
-    BootNs, End, Errno, Errnos, Fault, Filter, Item, NoRoom, Row, Searches, Snapshot, Stage, Start, Summary,
+    BootNs, End, Errno, Errnos, Fault, Filter, Item, NetnsId, NoRoom, Row, Searches, SettingChange, Snapshot, Stage, Start, Summary,
     Text, TimeWait,
 };
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
@@ -74,6 +74,8 @@ pub struct Live {
     counters: Counters,
     shortages_only: bool,
     search_times: bool,
+    /// The only one that is wanted.
+    netns: Option<NetnsId>,
     /// None where nobody is warned.
     recent_searches: Option<Looks>,
     full_tables: FullTables,
@@ -113,7 +115,7 @@ impl Live {
     ) -> Result<Self> {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
         let shortages_only = filter.errnos == Errnos::Shortage;
-        let towards = filter.destination;
+        let (towards, netns) = (filter.destination, filter.netns);
         let start = start(&tracer, filter)?;
         let began_at = start.at;
         // Before they count, so that the bound of what is missing is not too low.
@@ -123,7 +125,7 @@ impl Live {
         tracer.start().context("start the programs")?;
         let recent_searches =
             look_regularly.filter(|_| search_times).map(|interval| Looks::new(interval, began_at));
-        let regular = look_regularly.map(|interval| Regular::new(interval, towards));
+        let regular = look_regularly.map(|interval| Regular::new(interval, towards, netns));
         let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
         let mut ticks = interval(LOSS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -140,6 +142,7 @@ impl Live {
             counters: Counters::default(),
             shortages_only,
             search_times,
+            netns,
             recent_searches,
             full_tables: FullTables::default(),
             settings,
@@ -193,6 +196,7 @@ impl Live {
                 Ok(Record::Failure(failure)) => failure,
                 // Sets of ports are sent whatever was written.
                 Ok(Record::Sysctl(change)) if change.old.as_ref() == Some(&change.new) => continue,
+                Ok(Record::Sysctl(change)) if self.netns.is_some_and(|netns| netns != change.netns) => continue,
                 Ok(Record::Sysctl(mut change)) => {
                     change.by.iter_mut().for_each(|process| self.enricher.enrich(process));
                     return Ok(Some(Item::Sysctl(change)));
@@ -251,7 +255,9 @@ impl Live {
 
     /// Settings that were changed since the last look, where no hook tells.
     fn look_at_settings(&mut self) {
-        self.items.extend(self.settings.changes(now()).into_iter().map(Item::Sysctl));
+        let is_wanted = |change: &SettingChange| self.netns.is_none_or(|netns| netns == change.netns);
+        let changes = self.settings.changes(now());
+        self.items.extend(changes.into_iter().filter(is_wanted).map(Item::Sysctl));
     }
 
     /// How often the hook on the port search has not told so far: its runs that were skipped, and what found no room.
@@ -436,11 +442,7 @@ impl Source for Live {
 /// Who connected a socket, where the programs remember that.
 fn connected(tracer: &Tracer) -> Arc<Connected> {
     let owners = (tracer.owners() > 0).then(|| tracer.tables().owners());
-    Arc::new(move |cookie| {
-        let Some(owners) = &owners else { return Ok(None) };
-        let owner = owners.get(cookie).context("look up who connected a socket")?;
-        Ok(owner.as_ref().map(decode::owner))
-    })
+    Arc::new(move |cookie| owners.as_ref()?.get(cookie).as_ref().map(decode::owner))
 }
 
 fn total(summary: &Summary) -> u64 {

@@ -53,7 +53,7 @@ impl Source for Snapshots {
         // What took longer than its interval is not made up for.
         self.due = Some(self.due.unwrap_or(now).max(now) + interval);
         // Without programs only what earlier snapshots saw is known.
-        self.survey.take(&self.query, &|_| Ok(None)).map(Item::Ports).map(Some)
+        Ok(Some(Item::Ports(self.survey.take(&self.query, &|_| None)?)))
     }
 
     fn has_more(&self) -> bool {

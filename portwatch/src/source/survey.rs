@@ -8,13 +8,11 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Result;
-
 use super::clocks::{now, now_with_offset};
 use super::memory::Memory;
 use crate::enrich::Enricher;
 use crate::event::{BootNs, Details, Holder, Process, Scope, Snapshot, Tgid};
-use crate::ports::{Census, Owner, Owners, Query, census, host, own_id, shows_bound_sockets};
+use crate::ports::{Census, Owner, Owners, PortsError, Query, census, host, own_id, shows_bound_sockets};
 
 const PROC: &str = "/proc";
 const SPARED: &str = "whose sockets are open was not looked for: here the programs see each system call, and are skipped for \
@@ -22,7 +20,7 @@ const SPARED: &str = "whose sockets are open was not looked for: here the progra
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Who connected the socket with this cookie, if that is known.
-pub(super) type Connected = dyn Fn(u64) -> Result<Option<Process>> + Send + Sync;
+pub(super) type Connected = dyn Fn(u64) -> Option<Process> + Send + Sync;
 
 /// What is remembered from one snapshot to the next.
 pub(super) struct Survey {
@@ -54,8 +52,8 @@ impl Survey {
     /// `connected` says, by the socket's cookie; what it does not know earlier snapshots may.
     ///
     /// # Errors
-    /// When nothing that `query` asks for could be read, and those of `connected`.
-    pub(super) fn take(&mut self, query: &Query, connected: &Connected) -> Result<Snapshot> {
+    /// When nothing that `query` asks for could be read.
+    pub(super) fn take(&mut self, query: &Query, connected: &Connected) -> Result<Snapshot, PortsError> {
         let (at, boot_offset_ns) = now_with_offset();
         let mut census = census(query)?;
         let looked = now();
@@ -66,7 +64,7 @@ impl Survey {
         };
         let mut people =
             People { enricher: &mut self.enricher, looked, by_tgid: HashMap::new(), known: HashMap::new() };
-        let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at)?;
+        let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at);
         let mut limits = [&census.limits[..], &owners.limits].concat();
         if let no_room @ 1.. = self.memory.forget(at) {
             limits.push(format!(
@@ -119,7 +117,7 @@ fn left_behind(
     owners: &Owners,
     connected: &Connected,
     at: BootNs,
-) -> Result<HashMap<u64, Identity>> {
+) -> HashMap<u64, Identity> {
     let mut left = HashMap::new();
     for held in census.held_mut().filter(|held| held.cookie != 0) {
         if let Owner::Process(tgid) = owners.of(held)
@@ -130,15 +128,12 @@ fn left_behind(
         }
         // Nobody has it open; or somebody who may not be looked into, or who has just ended.
         let remembered = memory.saw_closed(held.cookie, at);
-        let process = match connected(held.cookie)? {
-            Some(process) => Some(process),
-            None => remembered.map(|process| Process::clone(process)),
-        };
+        let process = connected(held.cookie).or_else(|| remembered.map(|process| Process::clone(process)));
         if let Some(process) = process {
             left.insert(held.cookie, people.who_was(process));
         }
     }
-    Ok(left)
+    left
 }
 
 /// The processes of one snapshot, each looked up once.

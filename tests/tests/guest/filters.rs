@@ -1,6 +1,6 @@
 //! Filters decide in the kernel, so the totals are those of what passed.
 
-use portwatch_tests::netns::{Full, Netns};
+use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::Watching;
 use portwatch_tests::tally;
 
@@ -35,6 +35,27 @@ fn each_filter_lets_its_own_pass_and_counts_nothing_else() {
         let session = watching.end().unwrap();
         assert_eq!(session.end()["failures"], *expected, "{filter:?}: {}", session.stdout);
         assert_eq!(session.failures().count() as u64, *expected, "{filter:?}");
+    }
+}
+
+#[test]
+fn a_namespace_is_selected_by_a_process_a_file_or_its_number() {
+    let netns = Netns::with_ports(40000, 40003).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let pid = std::process::id();
+    let tid = nix::unistd::gettid();
+    // Other threads of this process are elsewhere.
+    let (file, number) = (format!("/proc/{pid}/task/{tid}/ns/net"), netns.id.to_string());
+    let cases =
+        [(&file[..], 3), ("/proc/thread-self/ns/net", 3), (&number, 3), ("all", 3), ("1", 0), ("/proc/1/ns/net", 0)];
+    for (n, (wanted, expected)) in (30..).zip(cases) {
+        let watching = Watching::start(&["trace", "--json", "--netns", wanted]).unwrap();
+        tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();
+        set("ipv4/tcp_fin_timeout", &n.to_string()).unwrap();
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["failures"], expected, "{wanted}: {}", session.stdout);
+        let changes = session.lines.iter().filter(|line| line["type"] == "sysctl").count();
+        assert_eq!(changes, usize::from(expected > 0), "{wanted}: {}", session.stdout);
     }
 }
 

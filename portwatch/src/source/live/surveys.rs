@@ -9,13 +9,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Error, Result};
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
 use crate::event::{Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
-use crate::ports::{Netns, Query};
+use crate::ports::{Netns, PortsError, Query};
 use crate::source::survey::{Connected, Survey};
 
 /// How soon one place is looked at again while ports are short there.
@@ -50,7 +49,7 @@ struct Place {
 /// What came of a look.
 struct Answer {
     survey: Survey,
-    result: Result<Snapshot>,
+    result: Result<Snapshot, PortsError>,
     took: Duration,
 }
 
@@ -62,9 +61,10 @@ pub(super) struct Regular {
 }
 
 impl Regular {
-    /// The own namespace, connections to `destination` only if there is one.
-    pub(super) fn new(interval: Duration, destination: Option<Destination>) -> Self {
-        Self { query: Query { destination, ..Query::default() }, interval, due: Instant::now() }
+    /// This namespace, or the own one; connections to `destination` only if there is one.
+    pub(super) fn new(interval: Duration, destination: Option<Destination>, netns: Option<NetnsId>) -> Self {
+        let netns = netns.map_or(Netns::Own, Netns::Id);
+        Self { query: Query { netns, destination, ..Query::default() }, interval, due: Instant::now() }
     }
 }
 
@@ -240,8 +240,8 @@ impl Surveys {
     }
 
     /// Once each.
-    fn tell(&mut self, error: &Error) {
-        let text = format!("{error:#}");
+    fn tell(&mut self, error: &PortsError) {
+        let text = error.to_string();
         if self.told.len() < MAX_TOLD && !self.told.contains(&text) {
             log::warn!("who holds the ports is not known: {text}");
             self.told.push(text);
