@@ -580,7 +580,7 @@ pub struct SysctlLayout {
     pub table_data: u32,
     /// `ctl_table.maxlen`, int: bytes of the value.
     pub table_bytes: u32,
-    /// Not an offset: the number of the network namespace that portwatch runs in.
+    /// Not an offset: the number of the network namespace that portwatch runs in, or of the only one that is wanted.
     pub own_netns: u32,
 }
 

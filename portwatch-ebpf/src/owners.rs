@@ -15,6 +15,7 @@ use portwatch_ebpf::abi::{
 use crate::counter::count;
 use crate::layout::setting;
 use crate::maps::OWNERS;
+use crate::report::is_running;
 use crate::task::{self, Who as _};
 
 /// The current task connects `sock`.
@@ -23,6 +24,9 @@ use crate::task::{self, Who as _};
 /// `sock` must be a socket that the verifier knows.
 #[inline(always)]
 pub(crate) unsafe fn remember(sock: *const u8) {
+    if !is_running() {
+        return;
+    }
     // SAFETY: the caller's promise. Makes the kernel give the socket one, which stays.
     let cookie = unsafe { bpf_get_socket_cookie(sock.cast_mut().cast()) };
     let Some(group) = OWNERS.get_ptr_mut(owner_group(cookie, setting!(duties.owners))) else { return };

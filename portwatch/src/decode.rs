@@ -12,8 +12,10 @@ use portwatch_ebpf::abi;
 
 use crate::event::{
     BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Row,
-    SearchRow, SearchTimes, SettingChange, Stage, Text, Tgid, Tid, on_the_wire,
+    SearchRow, SearchTimes, SettingChange, Stage, Text, Tgid, Tid, TimeWait, on_the_wire,
 };
+
+const _: () = assert!(abi::TIME_WAIT_NS == TimeWait::LENGTH_NS);
 
 /// What is in one record of the ring.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +130,7 @@ pub fn search_times(times: &abi::SearchTimes) -> SearchTimes {
     SearchTimes {
         count: times.count,
         slow: times.slow,
-        average: Duration::from_nanos(times.total_ns / times.count.max(1)),
+        total: Duration::from_nanos(times.total_ns),
         longest: Duration::from_nanos(times.longest_ns),
     }
 }

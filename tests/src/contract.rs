@@ -408,10 +408,8 @@ fn occupancy(row: &Value) -> Result<()> {
     ensure!(number(&row["usable"]) + subtracted == all, "usable is not the range without what is subtracted");
     ensure!(row["destination"].is_null() || !row["source"].is_null(), "a destination without a source");
     for holder in row["holders"].as_array().into_iter().flatten() {
-        ensure!(
-            holder["process"].is_null() != holder["unknown"].is_null(),
-            "a process, or why there is none"
-        );
+        let who = ["process", "processes", "unknown"].into_iter().filter(|who| !holder[who].is_null());
+        ensure!(who.count() == 1, "a process, several, or why there is none");
         let (count, time_wait) = (number(&holder["count"]), number(&holder["time_wait"]));
         ensure!(time_wait <= count, "more in TIME_WAIT than there are");
         ensure!(holder["time_wait"].is_null() || time_wait > 0, "what is 0 is left out");

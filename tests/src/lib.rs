@@ -6,3 +6,11 @@ pub mod contract;
 pub mod netns;
 pub mod portwatch;
 pub mod tally;
+
+/// Whether the running kernel is at least that one.
+#[must_use]
+pub fn kernel_is_since(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
+}

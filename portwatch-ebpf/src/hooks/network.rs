@@ -138,7 +138,8 @@ fn tell_answer(sock: *const u8, error: u32) {
         unsafe { report_of::<Typed, &Caller>(&finding, &&UNKNOWN) };
         // So that a call that waits for the answer does not tell it again. With a filter by process nothing was told,
         // and the call knows who it is.
-        if setting!(filter.chooses) != 1 {
+        let name = setting!(filter.comm);
+        if setting!(filter.tgid) == 0 && (name[0] | name[1] | name[2] | name[3]) == 0 {
             // SAFETY: as above.
             unsafe { answers::told(sock, error) };
         }

@@ -14,12 +14,13 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::outcome::say;
+use crate::source::Stop;
 
 /// Two presses of Ctrl-C so close to each other are one.
 const BOUNCE: Duration = Duration::from_millis(500);
 
 /// Resolves when the command shall end.
-pub(super) type Asked = Pin<Box<dyn Future<Output = ()>>>;
+pub(super) type Asked = Pin<Box<dyn Future<Output = Stop>>>;
 
 /// To be told when the results are out.
 pub(super) struct Done(Arc<AtomicBool>);
@@ -40,9 +41,9 @@ pub(super) fn stop(duration: Option<Duration>) -> Result<(Asked, Done)> {
     tokio::spawn(watch_signals(signals, send, Arc::clone(&done)));
     let asked = Box::pin(async move {
         tokio::select! {
-            _ = signalled => {}
-            () = elapsed(duration) => {}
-            () = output_closed() => {}
+            _ = signalled => Stop::AtOnce,
+            () = elapsed(duration) => Stop::InTime,
+            () = output_closed() => Stop::AtOnce,
         }
     });
     Ok((asked, Done(done)))

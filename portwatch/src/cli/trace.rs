@@ -13,14 +13,14 @@ use super::stop::stop;
 use super::{Outcome, on_runtime};
 use crate::diagnose::Observer;
 use crate::enrich::Enricher;
-use crate::event::{Filter, Tgid};
+use crate::event::{Filter, NetnsId, Tgid};
 use crate::kernel::{Hook, Mode, OWNERS, Tracer, Watch};
 use crate::pipeline;
-use crate::ports::{netns_id, own_id};
+use crate::ports::{Netns, netns_id, own_id};
 use crate::sink::Sink;
 use crate::sink::json::Json;
 use crate::sink::text::Text;
-use crate::source::live::{Live, Until};
+use crate::source::live::{Live, Look, Until};
 use crate::term::Paint;
 
 /// How often ports are looked at for `--warn`.
@@ -47,7 +47,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
         search_times: args.search_time,
         detail_per_window: args.detail,
         owners: args.holders.map(|holders| holders.unwrap_or(OWNERS)),
-        own_netns: own_id(),
+        own_netns: netns.or_else(own_id),
         ..Watch::new(&filter)
     };
     let tracer = Tracer::attach(&watch).map_err(|refused| refused.refusal)?;
@@ -61,7 +61,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
         Enricher::new("/proc"),
         filter,
         args.search_time,
-        args.warn.map(|_| LOOK_INTERVAL),
+        args.warn.map(|_| Look { interval: LOOK_INTERVAL, netns: looked_at(args.netns.as_ref(), netns) }),
         until,
     )?;
     say(&ready);
@@ -76,6 +76,17 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     // All is said; how long the kernel takes to let go of the programs is no reason to give up.
     done.tell();
     result.map(|()| observer)
+}
+
+/// The namespace to look at, by the way into it that the user knows; `id` is its number.
+fn looked_at(wanted: Option<&Netns>, id: Option<NetnsId>) -> Netns {
+    match (wanted, id) {
+        // To enter it takes privileges that the own one does not.
+        (_, Some(id)) if own_id() == Some(id) => Netns::Own,
+        (Some(Netns::Process(tgid)), Some(id)) => Netns::Near(id, *tgid),
+        (Some(wanted), Some(_)) => wanted.clone(),
+        _ => Netns::Own,
+    }
 }
 
 fn mode(choice: ModeChoice) -> Mode {

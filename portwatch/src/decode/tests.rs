@@ -205,9 +205,9 @@ fn searches_have_an_average_even_if_there_was_none() {
     let times = abi::SearchTimes { count: 4, slow: 1, total_ns: 400, longest_ns: 300 };
     let decoded = search_row(&key, &times);
     assert_eq!(
-        (decoded.times.average, decoded.times.longest),
+        (decoded.times.average(), decoded.times.longest),
         (Duration::from_nanos(100), Duration::from_nanos(300))
     );
     assert_eq!(decoded.destination.to_string(), "127.0.0.1:80");
-    assert_eq!(search_times(&abi::SearchTimes::default()).average, Duration::ZERO);
+    assert_eq!(search_times(&abi::SearchTimes::default()).average(), Duration::ZERO);
 }

@@ -107,6 +107,8 @@ impl TimeWait {
     /// How long a closed connection keeps its port: `TCP_TIMEWAIT_LEN`, include/net/tcp.h (5.10 to 7.3). No setting
     /// changes it.
     pub const LENGTH_S: u8 = 60;
+    /// The same in nanoseconds.
+    pub const LENGTH_NS: u64 = Self::LENGTH_S as u64 * 1_000_000_000;
     /// Seconds that [`Self::last_10_s`] counts.
     pub const COUNTED_S: u8 = 10;
 }

@@ -36,10 +36,19 @@ pub struct SearchTimes {
     pub count: u64,
     /// Those that took 100 µs or longer.
     pub slow: u64,
-    /// Of all.
-    pub average: Duration,
+    /// Of all together.
+    pub total: Duration,
     /// Of the longest.
     pub longest: Duration,
+}
+
+impl SearchTimes {
+    /// Of one; none took no time.
+    #[must_use]
+    pub fn average(&self) -> Duration {
+        let ns = self.total.as_nanos().checked_div(self.count.into()).unwrap_or(0);
+        Duration::from_nanos(u64::try_from(ns).unwrap_or(u64::MAX))
+    }
 }
 
 /// Searches of a few seconds, of places where some were slow. Without rows: there were some lately, and are none now.

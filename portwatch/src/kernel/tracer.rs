@@ -92,7 +92,7 @@ pub struct Watch<'a> {
     pub detail_per_window: u32,
     /// Places to remember in who connected sockets; rounded up to a power of two. None remembers nobody.
     pub owners: Option<u32>,
-    /// The network namespace whose changed settings others must not hide: the own one.
+    /// The network namespace whose changed settings others must not hide: the own one, or the only one that is wanted.
     pub own_netns: Option<NetnsId>,
 }
 

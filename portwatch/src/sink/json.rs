@@ -335,7 +335,7 @@ fn search_times(times: &SearchTimes) -> Map<String, Value> {
     object(json!({
         "count": times.count,
         "slow": times.slow,
-        "average_ns": nanoseconds(times.average),
+        "average_ns": nanoseconds(times.average()),
         "longest_ns": nanoseconds(times.longest),
     }))
 }

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use super::Source;
+use super::{Source, Stop};
 use super::clocks::{now, now_with_offset};
 use super::survey::Connected;
 use crate::decode::{self, NoRecord, Record};
@@ -22,6 +22,7 @@ use crate::event::{
     BootNs, End, Errno, Errnos, Fault, Filter, Item, NetnsId, NoRoom, Row, Searches, SettingChange, Snapshot, Stage, Start, Summary,
     Text, TimeWait,
 };
+use crate::ports::Netns;
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
 use changed_settings::ChangedSettings;
 use doubts::Doubts;
@@ -42,19 +43,31 @@ const LOSS_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a program that was running at the stop may take to finish.
 const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
 /// How long those are missed that were forgotten: for a TIME_WAIT.
-const FORGOTTEN_NS: u64 = TimeWait::LENGTH_S as u64 * 1_000_000_000;
+const FORGOTTEN_NS: u64 = TimeWait::LENGTH_NS;
 /// How often that is granted.
 const STRAGGLER_ROUNDS: u32 = 20;
 
-/// How long who holds the ports is waited for after a signal, and after all that was asked for is there.
-const SURVEY_WAITS: [Duration; 2] = [Duration::from_millis(40), Duration::from_secs(2)];
+/// How long who holds the ports is waited for after all that was asked for is there,
+const PATIENT_WAIT: Duration = Duration::from_secs(2);
+/// after a signal where holders were asked for: the results are to be complete within 200 ms,
+const HOLDERS_WAIT: Duration = Duration::from_millis(120);
+/// and where they were not.
+const SURVEY_WAIT: Duration = Duration::from_millis(40);
 
 /// What ends a live source.
 pub struct Until {
     /// Resolves when watching shall end.
-    pub stop: Pin<Box<dyn Future<Output = ()>>>,
+    pub stop: Pin<Box<dyn Future<Output = Stop>>>,
     /// After so many failures have been shown.
     pub count: Option<u64>,
+}
+
+/// What is looked at again and again, whatever happens.
+pub struct Look {
+    /// How often.
+    pub interval: Duration,
+    /// Which namespaces.
+    pub netns: Netns,
 }
 
 /// Attached programs and what they have sent.
@@ -76,6 +89,8 @@ pub struct Live {
     search_times: bool,
     /// The only one that is wanted.
     netns: Option<NetnsId>,
+    /// Whether nobody waits for the end.
+    is_patient: bool,
     /// None where nobody is warned.
     recent_searches: Option<Looks>,
     full_tables: FullTables,
@@ -110,7 +125,7 @@ impl Live {
         enricher: Enricher,
         filter: Filter,
         search_times: bool,
-        look_regularly: Option<Duration>,
+        look_regularly: Option<Look>,
         until: Until,
     ) -> Result<Self> {
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
@@ -124,8 +139,8 @@ impl Live {
         let settings = ChangedSettings::new(!tracer.sees_sysctls());
         tracer.start().context("start the programs")?;
         let recent_searches =
-            look_regularly.filter(|_| search_times).map(|interval| Looks::new(interval, began_at));
-        let regular = look_regularly.map(|interval| Regular::new(interval, towards, netns));
+            look_regularly.as_ref().filter(|_| search_times).map(|look| Looks::new(look.interval, began_at));
+        let regular = look_regularly.map(|look| Regular::new(look, towards));
         let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
         let mut ticks = interval(LOSS_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -143,6 +158,7 @@ impl Live {
             shortages_only,
             search_times,
             netns,
+            is_patient: false,
             recent_searches,
             full_tables: FullTables::default(),
             settings,
@@ -316,10 +332,14 @@ impl Live {
         self.look_for_losses()?;
         let summary = self.summary()?;
         if self.ledger.accounted() >= total(&summary) || rounds == 0 {
-            // Who asks for holders waits for them, and wants to know who has them in the end.
-            let is_complete = self.until.count.is_some_and(|count| self.ledger.delivered >= count);
+            self.is_patient |= self.until.count.is_some_and(|count| self.ledger.delivered >= count);
+            // Who asks for holders wants to know who has the ports in the end.
             let again = self.tracer.owners() > 0;
-            let limit = SURVEY_WAITS[usize::from(is_complete || again)];
+            let limit = match (self.is_patient, again) {
+                (true, _) => PATIENT_WAIT,
+                (false, true) => HOLDERS_WAIT,
+                (false, false) => SURVEY_WAIT,
+            };
             let snapshots = self.surveys.last(limit, again).await;
             snapshots.into_iter().for_each(|snapshot| self.show(snapshot));
             return self.close(summary);
@@ -364,6 +384,7 @@ impl Live {
         let tables = self.tracer.tables();
         let searches = tables.searches()?;
         let mut rows: Vec<_> = searches.iter().map(|(key, times)| decode::search_row(key, times)).collect();
+        rows.retain(|row| self.netns.is_none_or(|netns| netns == row.netns));
         rows.sort_by_key(|row| std::cmp::Reverse((row.times.slow, row.times.count)));
         let other = decode::search_times(&tables.other_searches()?);
         Ok(Searches { rows, other, unmeasured: self.counters.search_unmeasured })
@@ -427,7 +448,10 @@ impl Source for Live {
                             self.look_for_losses()?;
                             self.look_at_searches()?;
                         }
-                        () = &mut self.until.stop => self.stop()?,
+                        how = &mut self.until.stop => {
+                            self.is_patient = how == Stop::InTime;
+                            self.stop()?;
+                        }
                     }
                 }
             }

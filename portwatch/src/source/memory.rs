@@ -13,7 +13,7 @@ use crate::event::{BootNs, Process, TimeWait};
 /// (`net.ipv4.tcp_max_tw_buckets`). Some 15 MiB.
 const SOCKETS: usize = 256 * 1024;
 /// How long a socket is in TIME_WAIT.
-const TIME_WAIT_NS: u64 = TimeWait::LENGTH_S as u64 * 1_000_000_000;
+const TIME_WAIT_NS: u64 = TimeWait::LENGTH_NS;
 
 /// What snapshots saw.
 pub(super) struct Memory {

@@ -13,6 +13,15 @@ use anyhow::Result;
 
 use crate::event::Item;
 
+/// How watching is to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Somebody waits for it.
+    AtOnce,
+    /// All that was asked for is there.
+    InTime,
+}
+
 /// Yields items until there are no more.
 pub trait Source {
     /// The next item, waiting for it; none after the end.

@@ -16,7 +16,7 @@ pub struct Again {
     /// From one look to the next.
     pub interval: Duration,
     /// Resolves when looking shall end.
-    pub stop: Pin<Box<dyn Future<Output = ()>>>,
+    pub stop: Pin<Box<dyn Future<Output = Stop>>>,
 }
 
 /// Takes snapshots.
@@ -45,7 +45,7 @@ impl Source for Snapshots {
             (Some(due), Some(again)) => tokio::select! {
                 // A signal that came meanwhile goes first.
                 biased;
-                () = &mut again.stop => return Ok(None),
+                _ = &mut again.stop => return Ok(None),
                 () = sleep_until(due.max(now).into()) => {}
             },
         }

@@ -63,7 +63,7 @@ impl Survey {
             Owners::find(Path::new(PROC), census.inodes())
         };
         let mut people =
-            People { enricher: &mut self.enricher, looked, by_tgid: HashMap::new(), known: HashMap::new() };
+            People { enricher: &mut self.enricher, spare_calls: query.spare_calls, looked, by_tgid: HashMap::new(), known: HashMap::new() };
         let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at);
         let mut limits = [&census.limits[..], &owners.limits].concat();
         if let no_room @ 1.. = self.memory.forget(at) {
@@ -139,6 +139,8 @@ fn left_behind(
 /// The processes of one snapshot, each looked up once.
 struct People<'a> {
     enricher: &'a mut Enricher,
+    /// Whether nothing is to be read of those that are only remembered.
+    spare_calls: bool,
     /// When descriptors began to be read: who has started later has the id of somebody who has ended.
     looked: BootNs,
     /// Those that have a socket open, without details, which would be too much to remember; none for one that ended since
@@ -163,8 +165,11 @@ impl People<'_> {
     fn who_was(&mut self, mut process: Process) -> Identity {
         process.start = Enricher::start_in_proc(process.start);
         let (identity, enricher) = (identity(&process), &mut *self.enricher);
+        let spare_calls = self.spare_calls;
         self.known.entry(identity).or_insert_with(|| {
-            enricher.enrich(&mut process);
+            if !spare_calls {
+                enricher.enrich(&mut process);
+            }
             process
         });
         identity

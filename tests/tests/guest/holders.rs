@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use portwatch_tests::kernel_is_since;
 use portwatch_tests::churn::{self, Churn, connections, left_in_time_wait, name};
 use portwatch_tests::netns::{Netns, set};
 use portwatch_tests::portwatch::{Session, Watching, command};
@@ -69,16 +70,9 @@ fn row<'a>(session: &'a Session, address: &str) -> Option<&'a Value> {
 
 /// Whether the kernel lets programs ask for cookies: since Linux 5.12. portwatch must say the same.
 fn has_cookies(session: &Session) -> bool {
-    let has = since(5, 12);
+    let has = kernel_is_since(5, 12);
     assert_eq!(session.limits().any(|limit| limit.contains("no cookies of sockets")), !has);
     has
-}
-
-/// Whether this kernel is at least that one.
-fn since(major: u32, minor: u32) -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    (numbers.next(), numbers.next()) >= (Some(major), Some(minor))
 }
 
 /// What each process has of `row`, by its pid, and what is nobody's.
@@ -111,13 +105,13 @@ fn every_time_wait_is_whose_process_connected_it_and_older_ones_are_unknown() {
     let server = server(DESTINATION, all);
     (0..OLDER).for_each(|_| left_in_time_wait(DESTINATION.parse().unwrap()).unwrap());
     wait_for_time_wait(OLDER);
-    let watching = Watching::start(&["trace", "--json", "--holders"]).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--holders", "--count", "1"]).unwrap();
     let churned = churn::run(&["connections", &PROCESSES.to_string(), DESTINATION]).unwrap();
     server.join().unwrap();
     wait_for_time_wait(all);
     let tally = tally::run(&["--dest", DESTINATION]).unwrap();
     assert_eq!(tally.failed("EADDRNOTAVAIL"), 1, "every port is in TIME_WAIT");
-    let session = watching.end().unwrap();
+    let session = watching.wait().unwrap();
     let Some(row) = row(&session, "127.0.0.1") else { return };
     assert_eq!((&row["used"], &row["by_state"]), (&json!(all), &json!({ "time_wait": all })));
     let (by_pid, nobody) = holdings(row);
@@ -142,12 +136,13 @@ fn each_way_knows_who_connected_over_either_family() {
             let is_mapped = address == "mapped";
             let address = if is_mapped { "[::ffff:127.0.0.1]:8080" } else { address };
             let server = server(if is_mapped { DESTINATION } else { address }, made);
-            let watching = Watching::start(&["trace", "--json", "--holders", "--mode", mode]).unwrap();
+            let watching =
+                Watching::start(&["trace", "--json", "--holders", "--count", "1", "--mode", mode]).unwrap();
             let churned = churn::run(&["connections", &PROCESSES.to_string(), address]).unwrap();
             server.join().unwrap();
             wait_for_time_wait(made);
             assert!(TcpStream::connect(address).is_err(), "every port is in TIME_WAIT");
-            let session = watching.end().unwrap();
+            let session = watching.wait().unwrap();
             if !has_cookies(&session) {
                 println!("skipped: this kernel gives programs no cookies of sockets");
                 return;
@@ -267,7 +262,7 @@ fn client(client: &Client, range: (u16, u16)) -> (u32, Child) {
 
 /// Since Linux 6.8 a socket with the whole range in `IP_LOCAL_PORT_RANGE` is searched a port for evenly.
 fn searches_evenly() -> bool {
-    since(6, 8)
+    kernel_is_since(6, 8)
 }
 
 #[test]

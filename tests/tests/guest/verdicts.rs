@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use portwatch_tests::kernel_is_since;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching, command};
 use portwatch_tests::tally;
@@ -259,9 +260,7 @@ fn a_healthy_host_gets_no_verdict() {
 #[test]
 fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
     const SOCKETS: u32 = 100_000;
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
-    if (numbers.next(), numbers.next()) < (Some(6), Some(8)) {
+    if !kernel_is_since(6, 8) {
         println!(
             "skipped: before Linux 6.8 so many ports are not found within the minute that TIME_WAIT takes"
         );

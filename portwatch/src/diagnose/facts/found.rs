@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Facts;
 use crate::diagnose::{Cause, Path};
 use crate::event::{
-    Call, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid, TimeWait,
+    Call, Details, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid, TimeWait,
 };
 
 impl Facts {
@@ -60,9 +60,14 @@ impl Facts {
         let ended = row
             .and_then(|row| row.time_wait)
             .map(|time_wait| time_wait.last_10_s / u32::from(TimeWait::COUNTED_S));
-        let open = row.map_or(&[][..], |row| &row.holders);
-        let holder = open.iter().find_map(|holding| match &holding.holder {
-            Holder::Process(process) => Some(process.tgid),
+        let holders = row.map_or(&[][..], |row| &row.holders);
+        // Who has something open is there still; who left a TIME_WAIT may be gone, and another have its id.
+        let holder = holders.iter().find_map(|holding| match &holding.holder {
+            Holder::Process(process)
+                if holding.count > holding.time_wait && process.details != Details::Exited =>
+            {
+                Some(process.tgid)
+            }
             _ => None,
         });
         Self {

@@ -168,7 +168,7 @@ fn losses_summary_and_end_say_what_they_count() {
 
 #[test]
 fn searches_are_rows_and_what_is_in_none() {
-    let other = SearchTimes { count: 3, average: Duration::from_nanos(5), ..SearchTimes::default() };
+    let other = SearchTimes { count: 3, total: Duration::from_nanos(17), ..SearchTimes::default() };
     let expected = concat!(
         r#"{"type":"searches","rows":[],"other":{"count":3,"slow":0,"average_ns":5,"longest_ns":0},"#,
         r#""unmeasured":1}"#

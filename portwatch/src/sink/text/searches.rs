@@ -26,7 +26,7 @@ pub(super) fn table(searches: &Searches, paint: Paint) -> String {
             "{} more, of destinations beyond the table's bound: {} took 100 µs or longer, {} on average, {} the longest",
             other.count,
             other.slow,
-            short(other.average),
+            short(other.average()),
             short(other.longest)
         );
     }
@@ -66,7 +66,7 @@ fn cells(row: &SearchRow) -> [String; 7] {
     [
         row.times.count.to_string(),
         row.times.slow.to_string(),
-        short(row.times.average),
+        short(row.times.average()),
         short(row.times.longest),
         row.source.to_string(),
         row.destination.to_string(),

@@ -219,7 +219,7 @@ fn searches_beyond_the_table_and_those_not_measured_are_told() {
     let times = |count, slow| SearchTimes {
         count,
         slow,
-        average: Duration::from_micros(2),
+        total: Duration::from_micros(2 * count),
         longest: Duration::from_micros(150),
     };
     let row = SearchRow {

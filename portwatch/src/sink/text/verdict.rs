@@ -125,8 +125,8 @@ pub(super) fn slowness(slowness: &Slowness, time: &str, paint: Paint) -> String 
         return format!("recovered: {time} connect() {} finds its port fast again", place(path));
     }
     let text = format!(
-        "warning: {time} connect() {} takes {} on average to find a port ({} of {} searches took 100 µs or longer): half \
-         of the range is used up there, long before one fails",
+        "warning: {time} connect() {} takes {} on average to find a port ({} of {} searches took 100 µs or longer): as \
+         when half of the range is used up there, long before one fails",
         place(path),
         short(search.average),
         search.slow,

@@ -7,27 +7,19 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::event::{BootNs, NetnsId, RecentSearch, RecentSearches, SearchRow};
+use crate::event::{BootNs, NetnsId, RecentSearch, RecentSearches, SearchRow, SearchTimes};
 
 /// Looks after the last slow search that are told although nothing was slow, so that one sees that it is over.
 const QUIET_LOOKS: u32 = 6;
 
 type Place = (NetnsId, IpAddr, SocketAddr);
 
-/// Counts since the start.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    count: u64,
-    slow: u64,
-    total: Duration,
-}
-
 /// What was counted at the last look.
 pub(super) struct Looks {
     interval: Duration,
     due: Instant,
     from: BootNs,
-    sums: HashMap<Place, Sum>,
+    counted: HashMap<Place, SearchTimes>,
     quiet_looks: u32,
 }
 
@@ -38,7 +30,7 @@ impl Looks {
             interval,
             due: Instant::now() + interval,
             from: at,
-            sums: HashMap::new(),
+            counted: HashMap::new(),
             quiet_looks: QUIET_LOOKS,
         }
     }
@@ -59,21 +51,21 @@ impl Looks {
 
     /// One place's; none where no search was slow.
     fn since_the_last(&mut self, row: &SearchRow) -> Option<RecentSearch> {
-        let times = row.times;
-        let runs = u32::try_from(times.count).unwrap_or(u32::MAX);
-        let now = Sum { count: times.count, slow: times.slow, total: times.average.saturating_mul(runs) };
         let place = (row.netns, row.source, row.destination);
-        let before = self.sums.insert(place, now).unwrap_or_default();
-        let [count, slow] = [now.count - before.count.min(now.count), now.slow - before.slow.min(now.slow)];
-        let total = now.total.saturating_sub(before.total).as_nanos();
-        let average = total.checked_div(count.into()).and_then(|ns| u64::try_from(ns).ok()).unwrap_or(0);
-        (slow > 0).then_some(RecentSearch {
+        let before = self.counted.insert(place, row.times).unwrap_or_default();
+        let since = SearchTimes {
+            count: row.times.count.saturating_sub(before.count),
+            slow: row.times.slow.saturating_sub(before.slow),
+            total: row.times.total.saturating_sub(before.total),
+            longest: Duration::ZERO,
+        };
+        (since.slow > 0).then_some(RecentSearch {
             netns: row.netns,
             source: row.source,
             destination: row.destination,
-            count,
-            slow,
-            average: Duration::from_nanos(average),
+            count: since.count,
+            slow: since.slow,
+            average: since.average(),
         })
     }
 }
@@ -93,7 +85,7 @@ mod tests {
             times: SearchTimes {
                 count,
                 slow,
-                average: Duration::from_micros(average_us),
+                total: Duration::from_micros(average_us * count),
                 longest: Duration::ZERO,
             },
         }

@@ -15,6 +15,7 @@ use tokio::time::{sleep_until, timeout};
 
 use crate::event::{Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
 use crate::ports::{Netns, PortsError, Query};
+use crate::source::live::Look;
 use crate::source::survey::{Connected, Survey};
 
 /// How soon one place is looked at again while ports are short there.
@@ -61,9 +62,9 @@ pub(super) struct Regular {
 }
 
 impl Regular {
-    /// This namespace, or the own one; connections to `destination` only if there is one.
-    pub(super) fn new(interval: Duration, destination: Option<Destination>, netns: Option<NetnsId>) -> Self {
-        let netns = netns.map_or(Netns::Own, Netns::Id);
+    /// Connections to `destination` only, if there is one.
+    pub(super) fn new(look: Look, destination: Option<Destination>) -> Self {
+        let Look { interval, netns } = look;
         Self { query: Query { netns, destination, ..Query::default() }, interval, due: Instant::now() }
     }
 }
