@@ -370,7 +370,7 @@ pub fn snapshots(text: &str) -> Result<Vec<(Value, Vec<Value>)>> {
     snapshots_among(&lines)
 }
 
-const ABOUT_PORTS: [&str; 6] = ["snapshot", "ports", "verdict", "warning", "recovered", "forecast"];
+const ABOUT_PORTS: [&str; 7] = ["sysctl", "snapshot", "ports", "verdict", "warning", "recovered", "forecast"];
 
 /// Each with its rows, which follow it.
 fn snapshots_among(lines: &[Value]) -> Result<Vec<(Value, Vec<Value>)>> {

@@ -41,7 +41,8 @@ impl<T: Pod> Mapped<T> {
     /// # Errors
     /// When the kernel does not give the memory, as for indices that the map does not have.
     pub(super) fn new(map: impl AsFd, indices: Range<u32>) -> io::Result<Self> {
-        let page = sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(4096);
+        let page =
+            sysconf(SysconfVar::PAGE_SIZE)?.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(4096);
         let [from, to] = [indices.start, indices.end].map(|index| index as usize * Self::STRIDE);
         let before = from % page;
         let bytes = (before + to.saturating_sub(from)).next_multiple_of(page);

@@ -209,7 +209,8 @@ impl Tracer {
         multi.all_are_attached();
         let witness_is_told = plan::returns_are_whole(types)
             && hooks.iter().any(|hook| hook.is_attached() && hook.function == plan::WITNESS);
-        let tables = Tables::take(&mut ebpf, owner_groups).map_err(|error| refusal::of_object(&error.into()))?;
+        let tables =
+            Tables::take(&mut ebpf, owner_groups).map_err(|error| refusal::of_object(&error.into()))?;
         Ok(Self {
             ebpf,
             multi,

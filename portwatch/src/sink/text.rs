@@ -10,6 +10,7 @@ mod settings;
 mod summary;
 mod verdict;
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -32,6 +33,8 @@ const HEADING: [&str; 10] =
 
 /// Forecasts below a table; the fullest rows come first.
 const SHOWN_FORECASTS: usize = 5;
+/// Changed settings below a table, the last ones: each table takes the place of the one before.
+const SHOWN_CHANGES: usize = 3;
 /// Verdicts that are kept for the end.
 const KEPT_VERDICTS: usize = 64;
 
@@ -48,6 +51,8 @@ pub struct Text<W: Write> {
     fit: Fit,
     /// Whether snapshots are shown as tables, instead of what they explain.
     tables: bool,
+    /// Settings that were changed, as lines below tables.
+    changes: VecDeque<String>,
     /// The last of each kind, in the order in which they came up.
     verdicts: Vec<Verdict>,
     /// Limits of snapshots that were told.
@@ -71,6 +76,7 @@ impl<W: Write> Text<W> {
             searches: None,
             fit: Fit::default(),
             tables: false,
+            changes: VecDeque::new(),
             verdicts: Vec::new(),
             limits: Vec::new(),
         }
@@ -86,7 +92,7 @@ impl<W: Write> Text<W> {
     fn table(&mut self, snapshot: &Snapshot, opinions: &[Opinion]) -> io::Result<()> {
         let time = self.clock.unwrap_or_default().at(snapshot.at).to_zoned(self.zone.clone());
         let time = time.strftime("%Y-%m-%d %H:%M:%S %Z").to_string();
-        let mut below = Vec::new();
+        let mut below: Vec<String> = self.changes.iter().cloned().collect();
         let mut verdicts = Vec::new();
         let mut forecasts = 0;
         for opinion in opinions {
@@ -251,6 +257,13 @@ impl<W: Write> Sink for Text<W> {
                 } else {
                     self.explained(snapshot, opinions)?;
                 }
+            }
+            Item::Sysctl(change) if self.tables => {
+                if self.changes.len() == SHOWN_CHANGES {
+                    self.changes.pop_front();
+                }
+                let line = settings::line(change, &self.time_of_day(change.at));
+                self.changes.push_back(line);
             }
             Item::Sysctl(change) => {
                 let line = settings::line(change, &self.time_of_day(change.at));

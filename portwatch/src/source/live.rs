@@ -13,17 +13,17 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
 
-use super::{Source, Stop};
 use super::clocks::{now, now_with_offset};
 use super::survey::Connected;
+use super::{Source, Stop};
 use crate::decode::{self, NoRecord, Record};
 use crate::enrich::Enricher;
 use crate::event::{
-    BootNs, End, Errno, Errnos, Fault, Filter, Item, NetnsId, NoRoom, Row, Searches, SettingChange, Snapshot, Stage, Start, Summary,
-    Text, TimeWait,
+    BootNs, End, Errno, Errnos, Fault, Filter, Item, NetnsId, NoRoom, Row, Searches, SettingChange, Snapshot,
+    Stage, Start, Summary, Text, TimeWait,
 };
-use crate::ports::Netns;
 use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use crate::ports::Netns;
 use changed_settings::ChangedSettings;
 use doubts::Doubts;
 use full_tables::FullTables;
@@ -212,7 +212,9 @@ impl Live {
                 Ok(Record::Failure(failure)) => failure,
                 // Sets of ports are sent whatever was written.
                 Ok(Record::Sysctl(change)) if change.old.as_ref() == Some(&change.new) => continue,
-                Ok(Record::Sysctl(change)) if self.netns.is_some_and(|netns| netns != change.netns) => continue,
+                Ok(Record::Sysctl(change)) if self.netns.is_some_and(|netns| netns != change.netns) => {
+                    continue;
+                }
                 Ok(Record::Sysctl(mut change)) => {
                     change.by.iter_mut().for_each(|process| self.enricher.enrich(process));
                     return Ok(Some(Item::Sysctl(change)));

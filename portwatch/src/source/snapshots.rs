@@ -1,15 +1,19 @@
-//! Who holds the local ports, once or again and again.
+//! Who holds the local ports, once or again and again; then also which settings of the own namespace were changed
+//! meanwhile.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use tokio::time::sleep_until;
 
-use super::Source;
+use super::clocks::now;
 use super::survey::Survey;
+use super::{Source, Stop};
+use crate::enrich::Sysctls;
 use crate::event::Item;
-use crate::ports::Query;
+use crate::ports::{Netns, Query};
 
 /// When to look again.
 pub struct Again {
@@ -26,19 +30,30 @@ pub struct Snapshots {
     again: Option<Again>,
     /// When the next one is due; none before the first.
     due: Option<Instant>,
+    /// What settings were at the last look; none where they are not looked at.
+    settings: Option<Sysctls>,
+    items: VecDeque<Item>,
 }
 
 impl Snapshots {
     /// Of what `query` asks for; one, or until it is told to stop.
     #[must_use]
     pub fn new(query: Query, again: Option<Again>) -> Self {
-        Self { query, survey: Survey::new(), again, due: None }
+        let looks_at_own = again.is_some() && matches!(query.netns, Netns::Own | Netns::All);
+        let settings = looks_at_own.then(|| Sysctls::new("/proc")).and_then(|settings| {
+            let refused = |error| log::warn!("settings that are changed are not seen: {error}");
+            settings.map_err(refused).ok()
+        });
+        Self { query, survey: Survey::new(), again, due: None, settings, items: VecDeque::new() }
     }
 }
 
 impl Source for Snapshots {
     async fn next(&mut self) -> Result<Option<Item>> {
-        let now = Instant::now();
+        if let Some(item) = self.items.pop_front() {
+            return Ok(Some(item));
+        }
+        let at = Instant::now();
         match (self.due, &mut self.again) {
             (None, _) => {}
             (Some(_), None) => return Ok(None),
@@ -46,17 +61,22 @@ impl Source for Snapshots {
                 // A signal that came meanwhile goes first.
                 biased;
                 _ = &mut again.stop => return Ok(None),
-                () = sleep_until(due.max(now).into()) => {}
+                () = sleep_until(due.max(at).into()) => {}
             },
         }
         let interval = self.again.as_ref().map(|again| again.interval).unwrap_or_default();
         // What took longer than its interval is not made up for.
-        self.due = Some(self.due.unwrap_or(now).max(now) + interval);
+        let due = self.due.replace(self.due.unwrap_or(at).max(at) + interval);
+        // The first snapshot comes first of all.
+        if let (Some(_), Some(settings)) = (due, &mut self.settings) {
+            self.items.extend(settings.changes(now()).into_iter().map(Item::Sysctl));
+        }
         // Without programs only what earlier snapshots saw is known.
-        Ok(Some(Item::Ports(self.survey.take(&self.query, &|_| None)?)))
+        self.items.push_back(Item::Ports(self.survey.take(&self.query, &|_| None)?));
+        Ok(self.items.pop_front())
     }
 
     fn has_more(&self) -> bool {
-        false
+        !self.items.is_empty()
     }
 }

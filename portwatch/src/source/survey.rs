@@ -62,8 +62,13 @@ impl Survey {
         } else {
             Owners::find(Path::new(PROC), census.inodes())
         };
-        let mut people =
-            People { enricher: &mut self.enricher, spare_calls: query.spare_calls, looked, by_tgid: HashMap::new(), known: HashMap::new() };
+        let mut people = People {
+            enricher: &mut self.enricher,
+            spare_calls: query.spare_calls,
+            looked,
+            by_tgid: HashMap::new(),
+            known: HashMap::new(),
+        };
         let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at);
         let mut limits = [&census.limits[..], &owners.limits].concat();
         if let no_room @ 1.. = self.memory.forget(at) {

@@ -46,8 +46,14 @@ fn a_namespace_is_selected_by_a_process_a_file_or_its_number() {
     let tid = nix::unistd::gettid();
     // Other threads of this process are elsewhere.
     let (file, number) = (format!("/proc/{pid}/task/{tid}/ns/net"), netns.id.to_string());
-    let cases =
-        [(&file[..], 3), ("/proc/thread-self/ns/net", 3), (&number, 3), ("all", 3), ("1", 0), ("/proc/1/ns/net", 0)];
+    let cases = [
+        (&file[..], 3),
+        ("/proc/thread-self/ns/net", 3),
+        (&number, 3),
+        ("all", 3),
+        ("1", 0),
+        ("/proc/1/ns/net", 0),
+    ];
     for (n, (wanted, expected)) in (30..).zip(cases) {
         let watching = Watching::start(&["trace", "--json", "--netns", wanted]).unwrap();
         tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "3"]).unwrap();

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use portwatch_tests::kernel_is_since;
 use portwatch_tests::churn::{self, Churn, connections, left_in_time_wait, name};
+use portwatch_tests::kernel_is_since;
 use portwatch_tests::netns::{Netns, set};
 use portwatch_tests::portwatch::{Session, Watching, command};
 use portwatch_tests::tally;

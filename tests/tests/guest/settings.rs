@@ -1,13 +1,13 @@
 //! Settings that are changed while portwatch watches: by whom, from what to what, and what that did.
 
 use std::net::TcpStream;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use caps::Capability;
 use portwatch_tests::netns::{Full, Netns, set};
-use portwatch_tests::portwatch::{Session, Watching};
+use portwatch_tests::portwatch::{Session, Watching, command};
 use serde_json::Value;
 
 use crate::privileges::as_nobody;
@@ -50,8 +50,7 @@ fn a_range_that_is_widened_in_a_storm_is_told_with_who_did_it_and_the_failures_e
                 std::thread::sleep(Duration::from_millis(1));
             }
             let args = ["sysctl", "-w", "net.ipv4.ip_local_port_range=40000 40999"];
-            let mut child =
-                Command::new("busybox").args(args).stdout(std::process::Stdio::null()).spawn().unwrap();
+            let mut child = Command::new("busybox").args(args).stdout(Stdio::null()).spawn().unwrap();
             assert!(child.wait().unwrap().success());
             child.id()
         });
@@ -195,4 +194,32 @@ fn changes_that_come_faster_than_is_told_are_counted_and_take_no_room_from_failu
         assert_eq!(session.end()["delivered"], 500, "{key}: {}", session.end());
         assert!(session.stderr.contains("settings are changed faster"), "{}", session.stderr);
     }
+}
+
+#[test]
+fn a_setting_that_is_changed_between_two_looks_at_the_ports_is_told() {
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 2).unwrap();
+    let watching = command(&["ports", "--json", "--watch", "200ms", "--duration", "4s"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_secs(2));
+    set("ipv4/tcp_fin_timeout", "41").unwrap();
+    let output = watching.wait_with_output().unwrap();
+    let (text, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if errors.contains("modprobe tcp_diag") {
+        println!("skipped: sock_diag is a module here, and none of this version was found");
+        return;
+    }
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let changes: Vec<Value> = lines.filter(|line| line["type"] == "sysctl").collect();
+    let [change] = changes.as_slice() else { panic!("one change: {changes:?}\n{errors}") };
+    assert_eq!(
+        (&change["key"], &change["new"]),
+        (&"net.ipv4.tcp_fin_timeout".into(), &"41".into()),
+        "{change}"
+    );
+    assert!(change["old"].is_string() && change["process"].is_null(), "{change}");
 }

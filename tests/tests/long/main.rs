@@ -101,5 +101,10 @@ fn reading_the_socket_tables_costs_little_more_than_receiving_them_however_many_
     for [bare, whole] in [few, many] {
         assert!(whole <= bare * 1.3, "{whole} ms, where a bare loop takes {bare} ms");
     }
-    assert!(many[1] <= few[1] * 22.0, "twenty times the sockets take {} ms instead of {} ms", many[1], few[1]);
+    assert!(
+        many[1] <= few[1] * 22.0,
+        "twenty times the sockets take {} ms instead of {} ms",
+        many[1],
+        few[1]
+    );
 }

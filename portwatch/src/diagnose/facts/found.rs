@@ -8,7 +8,8 @@ use std::time::Duration;
 use super::Facts;
 use crate::diagnose::{Cause, Path};
 use crate::event::{
-    Call, Details, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid, TimeWait,
+    Call, Details, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid,
+    TimeWait,
 };
 
 impl Facts {
