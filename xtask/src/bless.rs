@@ -32,16 +32,23 @@ impl Block {
         Ok(text)
     }
 
+    /// What is there now.
+    pub(crate) fn content<'a>(&self, document: &'a str) -> Result<&'a str> {
+        self.place(document).map(|(_, content, _)| content.trim())
+    }
+
     /// `document` with `text` in this place.
     pub(crate) fn filled(&self, document: &str, text: &str) -> Result<String> {
-        let (before, after) = self.place(document)?;
+        let (before, _, after) = self.place(document)?;
         Ok(format!("{before}{}\n{}\n{}{after}", self.start, text.trim(), self.end))
     }
 
-    fn place<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str)> {
-        let parts = text
-            .split_once(self.start)
-            .and_then(|(before, rest)| Some((before, rest.split_once(self.end)?.1)));
+    /// What is before, in, and after it.
+    fn place<'a>(&self, text: &'a str) -> Result<(&'a str, &'a str, &'a str)> {
+        let parts = text.split_once(self.start).and_then(|(before, rest)| {
+            let (content, after) = rest.split_once(self.end)?;
+            Some((before, content, after))
+        });
         parts.with_context(|| {
             format!("--bless finds no place to write to\nhint: add the lines {} and {}", self.start, self.end)
         })
@@ -59,6 +66,7 @@ mod tests {
         let fresh = SESSION.filled(&text, "$ true\n").unwrap();
         assert_eq!(fresh, format!("# Title\n\n{start}\n$ true\n{end}\nrest\n"));
         assert_eq!(SESSION.filled(&fresh, "$ true\n").unwrap(), fresh);
+        assert_eq!((SESSION.content(&text).unwrap(), SESSION.content(&fresh).unwrap()), ("old", "$ true"));
     }
 
     #[test]
