@@ -108,7 +108,7 @@ pub(super) struct TraceArgs {
     pub(super) fail_on: Option<FailOn>,
 
     /// Also tell whose ports in TIME_WAIT are, of which the kernel keeps no owner. Each connect that
-    /// succeeds then costs some 400 instructions more, to remember who made it; in one of N places [default: 131072, 9 MiB: enough for 1,092 connects a second]
+    /// succeeds then costs some 600 instructions more, to remember who made it; in one of N places [default: 131072, 9 MiB: enough for 1,092 connects a second]
     #[arg(
         long, value_name = "N", num_args = 0..=1, require_equals = true,
         value_parser = clap::value_parser!(u32).range(i64::from(OWNERS_LEAST)..=i64::from(OWNERS_MOST))
