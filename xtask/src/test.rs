@@ -176,18 +176,15 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let filter = args.filter.as_deref();
     report.add(HOST.to_owned(), on_host(checkout, filter));
     let mut kernels = Kernels::default();
-    for series in chosen(&args.kernel) {
-        let result = kernels.fetch(&series).and_then(|kernel| {
-            let modules = kernels.modules(&kernel, &SOCK_DIAG)?;
-            in_guest(checkout, &kernel, &modules, &programs, &EACH, filter)
-        });
-        report.add(format!("linux {series}"), result);
-    }
-    let result = kernels.fetch(&bench::KERNEL).and_then(|kernel| {
+    let mut run = |series: &Series, tests: &Tests| {
+        let kernel = kernels.fetch(series)?;
         let modules = kernels.modules(&kernel, &SOCK_DIAG)?;
-        in_guest(checkout, &kernel, &modules, &programs, &LONG, filter)
-    });
-    report.add("long runs".to_owned(), result);
+        in_guest(checkout, &kernel, &modules, &programs, tests, filter)
+    };
+    for series in chosen(&args.kernel) {
+        report.add(format!("linux {series}"), run(&series, &EACH));
+    }
+    report.add("long runs".to_owned(), run(&bench::KERNEL, &LONG));
     if filter.is_none() {
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
         report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));

@@ -19,9 +19,9 @@ use super::Sink;
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, cause};
 use crate::event::{
-    BootNs, Call, Destination, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NoRoom,
-    PortRange, Process, Protocol, RecentSearch, RecentSearches, Row, SearchRow, SearchTimes, Searches,
-    SettingChange, Stage, Start, Summary, Suppressed, Text,
+    BootNs, Call, Destination, Details, End, Errnos, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId,
+    NoRoom, PortRange, Process, Protocol, RecentSearch, RecentSearches, Row, SearchRow, SearchTimes,
+    Searches, SettingChange, Stage, Start, Summary, Suppressed, Text,
 };
 use crate::term::shows;
 
@@ -291,11 +291,7 @@ fn sysctl_line(change: &SettingChange, clock: Clock) -> Value {
 
 fn searches_line(searches: &Searches) -> Value {
     let row = |row: &SearchRow| {
-        let mut fields = object(json!({
-            "netns": row.netns.0,
-            "source": row.source.to_string(),
-            "destination": endpoint(row.destination),
-        }));
+        let mut fields = searched(row.netns, row.source, row.destination);
         fields.extend(search_times(&row.times));
         Value::Object(fields)
     };
@@ -309,11 +305,7 @@ fn searches_line(searches: &Searches) -> Value {
 
 fn recent_searches_line(recent: &RecentSearches, clock: Clock) -> Value {
     let row = |search: &RecentSearch| {
-        let mut fields = object(json!({
-            "netns": search.netns.0,
-            "source": search.source.to_string(),
-            "destination": endpoint(search.destination),
-        }));
+        let mut fields = searched(search.netns, search.source, search.destination);
         fields.extend(recent_search(search));
         Value::Object(fields)
     };
@@ -324,6 +316,11 @@ fn recent_searches_line(recent: &RecentSearches, clock: Clock) -> Value {
         "to_ns": recent.to.0,
         "rows": recent.rows.iter().map(row).collect::<Vec<_>>(),
     })
+}
+
+/// Where ports were searched for.
+fn searched(netns: NetnsId, source: IpAddr, destination: SocketAddr) -> Map<String, Value> {
+    object(json!({ "netns": netns.0, "source": source.to_string(), "destination": endpoint(destination) }))
 }
 
 fn recent_search(search: &RecentSearch) -> Map<String, Value> {

@@ -124,17 +124,21 @@ impl<W: Write> Text<W> {
         Ok(())
     }
 
-    /// What a snapshot explains, where its table is not shown.
-    fn explained(&mut self, snapshot: &Snapshot, opinions: &[Opinion]) -> io::Result<()> {
+    /// What is to be said, where there is no table; a verdict is about the snapshot.
+    fn explained(&mut self, snapshot: Option<&Snapshot>, opinions: &[Opinion]) -> io::Result<()> {
         for opinion in opinions {
             match opinion {
                 Opinion::Pressure(pressure) => {
                     let time = self.time_of_day(pressure.at);
                     writeln!(self.output, "{}", verdict::pressure(pressure, &time, self.paint))?;
                 }
-                Opinion::Forecast { .. } | Opinion::Slowness(_) => {}
+                Opinion::Slowness(slowness) => {
+                    let time = self.time_of_day(slowness.at);
+                    writeln!(self.output, "{}", verdict::slowness(slowness, &time, self.paint))?;
+                }
+                Opinion::Forecast { .. } => {}
                 Opinion::Verdict(verdict) => {
-                    if verdict.is_news {
+                    if let (Some(snapshot), true) = (snapshot, verdict.is_news) {
                         let row = snapshot.rows.iter().find(|row| Path::of(row) == verdict.path);
                         let time = self.time_of_day(verdict.at);
                         write!(self.output, "{}", verdict::in_short(verdict, row, &time, self.paint))?;
@@ -255,7 +259,7 @@ impl<W: Write> Sink for Text<W> {
                 if self.tables {
                     self.table(snapshot, opinions)?;
                 } else {
-                    self.explained(snapshot, opinions)?;
+                    self.explained(Some(snapshot), opinions)?;
                 }
             }
             Item::Sysctl(change) if self.tables => {
@@ -269,14 +273,7 @@ impl<W: Write> Sink for Text<W> {
                 let line = settings::line(change, &self.time_of_day(change.at));
                 writeln!(self.output, "{}", self.paint.strong(&line))?;
             }
-            Item::RecentSearches(_) => {
-                for opinion in opinions {
-                    if let Opinion::Slowness(slowness) = opinion {
-                        let time = self.time_of_day(slowness.at);
-                        writeln!(self.output, "{}", verdict::slowness(slowness, &time, self.paint))?;
-                    }
-                }
-            }
+            Item::RecentSearches(_) => self.explained(None, opinions)?,
             Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
             Item::Summary(summary) => {
                 self.summary = Some(summary::table(summary, self.paint, |instant| self.time_of_day(instant)));

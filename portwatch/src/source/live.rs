@@ -42,8 +42,6 @@ mod surveys;
 const LOSS_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a program that was running at the stop may take to finish.
 const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
-/// How long those are missed that were forgotten: for a TIME_WAIT.
-const FORGOTTEN_NS: u64 = TimeWait::LENGTH_NS;
 /// How often that is granted.
 const STRAGGLER_ROUNDS: u32 = 20;
 
@@ -189,7 +187,7 @@ impl Live {
         if forgotten > self.forgotten.0 {
             self.forgotten = (forgotten, Some(snapshot.at));
         }
-        if self.forgotten.1.is_some_and(|at| snapshot.at.0 - at.0 < FORGOTTEN_NS) {
+        if self.forgotten.1.is_some_and(|at| snapshot.at.0 - at.0 < TimeWait::LENGTH_NS) {
             snapshot.limits.push(
                 "sockets were forgotten for newer ones within a minute after they had connected: in TIME_WAIT they are \
                  nobody's"

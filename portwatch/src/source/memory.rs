@@ -12,8 +12,6 @@ use crate::event::{BootNs, Process, TimeWait};
 /// Sockets that are remembered: as many as the kernel itself lets be in TIME_WAIT where nobody says otherwise
 /// (`net.ipv4.tcp_max_tw_buckets`). Some 15 MiB.
 const SOCKETS: usize = 256 * 1024;
-/// How long a socket is in TIME_WAIT.
-const TIME_WAIT_NS: u64 = TimeWait::LENGTH_NS;
 
 /// What snapshots saw.
 pub(super) struct Memory {
@@ -69,7 +67,7 @@ impl Memory {
     /// many sockets of that snapshot found no room.
     pub(super) fn forget(&mut self, at: BootNs) -> u64 {
         // A snapshot of other destinations does not see them, and they may be there still.
-        self.sockets.retain(|_, seen| seen.last >= at || at.0 - seen.last.0 <= TIME_WAIT_NS);
+        self.sockets.retain(|_, seen| seen.last >= at || at.0 - seen.last.0 <= TimeWait::LENGTH_NS);
         std::mem::take(&mut self.no_room)
     }
 }
@@ -78,8 +76,8 @@ impl Memory {
 mod tests {
     use std::sync::Arc;
 
-    use super::{Memory, TIME_WAIT_NS};
-    use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
+    use super::Memory;
+    use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid, TimeWait};
 
     fn process(tgid: u32) -> Arc<Process> {
         Arc::new(Process {
@@ -104,7 +102,7 @@ mod tests {
         assert_eq!(memory.saw_open(7, &process(1), BootNs(0)), None);
         assert_eq!(memory.saw_open(7, &process(2), BootNs(1)), Some(BootNs(0)));
         for minute in 1..10 {
-            let at = minute * TIME_WAIT_NS * 2;
+            let at = minute * TimeWait::LENGTH_NS * 2;
             assert_eq!(whose(&mut memory, 7, at), Some(2), "minute {minute}");
             assert_eq!(whose(&mut memory, 8, at), None, "never seen open");
             assert_eq!(memory.forget(BootNs(at)), 0);
@@ -115,8 +113,8 @@ mod tests {
     fn what_is_not_seen_is_forgotten_once_no_time_wait_can_be_left() {
         let cases = [
             ("the snapshot after", 1, Some(1)),
-            ("at the end of a TIME_WAIT", TIME_WAIT_NS, Some(1)),
-            ("after it", TIME_WAIT_NS + 1, None),
+            ("at the end of a TIME_WAIT", TimeWait::LENGTH_NS, Some(1)),
+            ("after it", TimeWait::LENGTH_NS + 1, None),
         ];
         for (what, at, expected) in cases {
             let mut memory = Memory::default();
@@ -136,7 +134,7 @@ mod tests {
         assert_eq!(memory.forget(BootNs(0)), 3);
         let known: Vec<_> = (1..=5).map(|cookie| whose(&mut memory, cookie, 0)).collect();
         assert_eq!(known, [Some(1), Some(2), None, None, None]);
-        let later = TIME_WAIT_NS + 1;
+        let later = TimeWait::LENGTH_NS + 1;
         assert_eq!(memory.forget(BootNs(later)), 0);
         memory.saw_open(9, &process(3), BootNs(later));
         assert_eq!((whose(&mut memory, 9, later), whose(&mut memory, 1, later)), (Some(3), None));

@@ -6,6 +6,7 @@
 mod clocks;
 pub mod live;
 mod memory;
+mod own_settings;
 pub mod snapshots;
 mod survey;
 

@@ -9,9 +9,9 @@ use anyhow::Result;
 use tokio::time::sleep_until;
 
 use super::clocks::now;
+use super::own_settings::OwnSettings;
 use super::survey::Survey;
 use super::{Source, Stop};
-use crate::enrich::Sysctls;
 use crate::event::Item;
 use crate::ports::{Netns, Query};
 
@@ -31,7 +31,7 @@ pub struct Snapshots {
     /// When the next one is due; none before the first.
     due: Option<Instant>,
     /// What settings were at the last look; none where they are not looked at.
-    settings: Option<Sysctls>,
+    settings: Option<OwnSettings>,
     items: VecDeque<Item>,
 }
 
@@ -40,10 +40,7 @@ impl Snapshots {
     #[must_use]
     pub fn new(query: Query, again: Option<Again>) -> Self {
         let looks_at_own = again.is_some() && matches!(query.netns, Netns::Own | Netns::All);
-        let settings = looks_at_own.then(|| Sysctls::new("/proc")).and_then(|settings| {
-            let refused = |error| log::warn!("settings that are changed are not seen: {error}");
-            settings.map_err(refused).ok()
-        });
+        let settings = looks_at_own.then(OwnSettings::new).flatten();
         Self { query, survey: Survey::new(), again, due: None, settings, items: VecDeque::new() }
     }
 }

@@ -117,14 +117,19 @@ fn tracepoints_tell_answers_and_refusals_of_who_called() {
     assert_eq!(session.end()["failures"], 9, "{}", session.stdout);
 }
 
-#[test]
-fn searches_get_slow_before_they_fail() {
-    let _netns = Netns::with_ports(40000, 41999).unwrap();
+/// A listener with room for as many connections as 2,000 ports make.
+fn that_never_accepts() -> Socket {
     setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
     let listener = tcp(Domain::IPV4);
     listener.bind(&address("127.0.0.1:8080").into()).unwrap();
-    // Nobody accepts, so all of them must fit.
     listener.listen(4000).unwrap();
+    listener
+}
+
+#[test]
+fn searches_get_slow_before_they_fail() {
+    let _netns = Netns::with_ports(40000, 41999).unwrap();
+    let listener = that_never_accepts();
     let destination = listener.local_addr().unwrap();
     let watching = Watching::start(&["trace", "--json", "--search-time"]).unwrap();
     let mut held = Vec::new();
@@ -152,10 +157,7 @@ fn searches_get_slow_before_they_fail() {
 #[test]
 fn slow_searches_are_warned_of_long_before_one_fails() {
     let _netns = Netns::with_ports(40000, 41999).unwrap();
-    setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
-    let listener = tcp(Domain::IPV4);
-    listener.bind(&address("127.0.0.1:8080").into()).unwrap();
-    listener.listen(4000).unwrap();
+    let listener = that_never_accepts();
     let destination = listener.local_addr().unwrap();
     let watching = Watching::start(&["trace", "--json", "--search-time", "--warn"]).unwrap();
     let connected = || {

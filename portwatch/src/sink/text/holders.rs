@@ -5,18 +5,39 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::event::{Details, Holder, Holding, Text};
+use crate::event::{Details, Holder, Holding, Text, Tgid};
 use crate::term::clean;
 
 /// Holders of a row that are named.
 const SHOWN: usize = 3;
 
 /// What is shown as one.
-#[derive(Default)]
 struct Entry {
     name: String,
     count: u32,
     time_wait: u32,
+}
+
+/// Processes of one name that have ended.
+#[derive(Default)]
+struct Ended {
+    processes: u32,
+    /// Of the last one, if it is known.
+    tgid: Option<Tgid>,
+    count: u32,
+    time_wait: u32,
+}
+
+impl Ended {
+    fn entry(self, comm: &Text) -> Entry {
+        let comm = clean(&comm.0);
+        let name = match (self.processes, self.tgid) {
+            (1, Some(tgid)) => format!("{comm} (pid {}, exited)", tgid.0),
+            (1, None) => format!("{comm} (exited)"),
+            (many, _) => format!("{comm} ({many} processes, exited)"),
+        };
+        Entry { name, count: self.count, time_wait: self.time_wait }
+    }
 }
 
 /// The first of them, and how many more there are. Processes that have ended are one by their name: a program that starts
@@ -32,28 +53,24 @@ pub(super) fn held_by(holders: &[Holding]) -> String {
 
 fn entries(holders: &[Holding]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut ended: BTreeMap<&Text, (u32, Entry)> = BTreeMap::new();
+    let mut ended: BTreeMap<&Text, Ended> = BTreeMap::new();
     for Holding { holder, count, time_wait } in holders {
-        let mut have_ended = |comm, number, one: &dyn Fn() -> String| {
-            let (processes, entry) = ended.entry(comm).or_default();
-            *processes += number;
-            entry.count += count;
-            entry.time_wait += time_wait;
-            entry.name = match *processes {
-                1 => one(),
-                many => format!("{} ({many} processes, exited)", clean(&comm.0)),
-            };
-        };
-        let name = match holder {
+        let has_ended = match holder {
             Holder::Process(process) if process.details == Details::Exited => {
-                let one = || format!("{} (pid {}, exited)", clean(&process.comm.0), process.tgid.0);
-                have_ended(&process.comm, 1, &one);
-                continue;
+                Some((&process.comm, 1, Some(process.tgid)))
             }
-            Holder::Processes { comm: Some(comm), number, exited: true } => {
-                have_ended(comm, *number, &|| format!("{} (exited)", clean(&comm.0)));
-                continue;
-            }
+            Holder::Processes { comm: Some(comm), number, exited: true } => Some((comm, *number, None)),
+            _ => None,
+        };
+        if let Some((comm, processes, tgid)) = has_ended {
+            let ended = ended.entry(comm).or_default();
+            ended.processes += processes;
+            ended.tgid = tgid;
+            ended.count += count;
+            ended.time_wait += time_wait;
+            continue;
+        }
+        let name = match holder {
             Holder::Processes { comm: Some(comm), number, .. } => {
                 format!("{} ({number} more processes)", clean(&comm.0))
             }
@@ -68,7 +85,7 @@ fn entries(holders: &[Holding]) -> Vec<Entry> {
         let time_wait = if is_known { *time_wait } else { 0 };
         entries.push(Entry { name, count: *count, time_wait });
     }
-    entries.extend(ended.into_values().map(|(_, entry)| entry));
+    entries.extend(ended.into_iter().map(|(comm, ended)| ended.entry(comm)));
     entries.sort_by_key(|entry| Reverse(entry.count));
     entries
 }

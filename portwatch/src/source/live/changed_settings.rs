@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_getres};
 
-use crate::enrich::Sysctls;
 use crate::event::{BootNs, SettingChange};
 use crate::kernel::{Counters, Queue, SkippedRuns};
+use crate::source::own_settings::OwnSettings;
 
 /// How often they are read: a change is to be seen within a second.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -14,9 +14,8 @@ const INTERVAL: Duration = Duration::from_millis(500);
 /// What is known of them.
 pub(super) struct ChangedSettings {
     /// What they were; none where a hook tells, or they cannot be read.
-    read: Option<Sysctls>,
+    read: Option<OwnSettings>,
     read_at: Instant,
-    told_that_there_are_more: bool,
     /// Of the kernel's timer, in which it keeps some of them.
     pub(super) ticks_per_second: u32,
     /// Records of them that are none.
@@ -26,19 +25,9 @@ pub(super) struct ChangedSettings {
 impl ChangedSettings {
     /// `reads`: whether no hook tells.
     pub(super) fn new(reads: bool) -> Self {
-        let read = reads.then(|| Sysctls::new("/proc")).and_then(|read| match read {
-            Ok(read) => Some(read),
-            Err(error) => {
-                log::warn!(
-                    "look at the own network namespace: {error}; settings that are changed are not seen"
-                );
-                None
-            }
-        });
         Self {
-            read,
+            read: reads.then(OwnSettings::new).flatten(),
             read_at: Instant::now(),
-            told_that_there_are_more: false,
             ticks_per_second: ticks_per_second(),
             malformed: 0,
         }
@@ -53,14 +42,7 @@ impl ChangedSettings {
     pub(super) fn changes(&mut self, at: BootNs) -> Vec<SettingChange> {
         let Some(read) = &mut self.read else { return Vec::new() };
         self.read_at = Instant::now();
-        let changes = read.changes(at);
-        if read.has_more() && !self.told_that_there_are_more {
-            self.told_that_there_are_more = true;
-            log::warn!(
-                "there are more interfaces than are looked at: changes of `disable_ipv6` of some are not seen"
-            );
-        }
-        changes
+        read.changes(at)
     }
 
     /// The most changes that no record told.
