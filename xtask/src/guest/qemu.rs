@@ -172,7 +172,8 @@ impl Machine {
         ]);
         command.args(["-nodefaults", "-display", "none", "-monitor", "none"]);
         command.arg("-kernel").arg(&self.image).arg("-initrd").arg(self.initrd());
-        command.args(["-append", KERNEL_COMMAND_LINE]);
+        let kernel_options = self.accelerator.kernel_options;
+        command.arg("-append").arg(format!("{KERNEL_COMMAND_LINE} {kernel_options}"));
         command.args(["-serial", &serial_file(&self.console)]);
         command.args(["-chardev", "stdio,id=terminal,signal=off", "-serial", "chardev:terminal"]);
         command.args(["-serial", &serial_file(&self.verdict())]);
