@@ -5,6 +5,7 @@
 
 mod attach;
 mod aya_btf;
+mod bpf;
 mod btf;
 mod filter;
 mod layout;

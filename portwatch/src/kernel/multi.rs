@@ -8,17 +8,16 @@ use std::collections::HashMap;
 use std::ffi::CString;
 use std::io;
 use std::mem::take;
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 
+use super::bpf;
+use super::tracer::OBJECT;
 use aya::Ebpf;
 use aya::maps::Map;
 use aya_obj::Object;
 use aya_obj::generated::{
     BPF_F_KPROBE_MULTI_RETURN, bpf_attach_type, bpf_attr, bpf_cmd, bpf_link_info, bpf_prog_type,
 };
-use nix::libc::{SYS_bpf, c_int, syscall};
-
-use super::tracer::OBJECT;
 
 /// Programs and where they run.
 pub(super) struct Multi {
@@ -89,7 +88,7 @@ impl Multi {
             multi.flags = if at_return { BPF_F_KPROBE_MULTI_RETURN } else { 0 };
             multi.cnt = 1;
             multi.syms = names.as_ptr() as u64;
-            new_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
+            bpf::new_descriptor(bpf_cmd::BPF_LINK_CREATE, &mut attributes)
         }
     }
 
@@ -124,7 +123,7 @@ impl Multi {
             for (place, byte) in load.prog_name.iter_mut().zip(program.bytes().take(15)) {
                 *place = byte.cast_signed();
             }
-            new_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attributes)
+            bpf::new_descriptor(bpf_cmd::BPF_PROG_LOAD, &mut attributes)
         }
     }
 }
@@ -142,35 +141,9 @@ fn relocated(descriptors: &HashMap<String, RawFd>) -> io::Result<Object> {
 
 /// `missed` of `struct bpf_link_info` (kernel/trace/bpf_trace.c, `bpf_kprobe_multi_link_fill_link_info`).
 fn missed(link: BorrowedFd<'_>) -> Option<u64> {
-    // SAFETY: integers, for which zero is a value.
-    let (mut attributes, mut answer): (bpf_attr, bpf_link_info) = unsafe { std::mem::zeroed() };
-    attributes.info.bpf_fd = link.as_raw_fd().cast_unsigned();
-    attributes.info.info_len = u32::try_from(size_of::<bpf_link_info>()).ok()?;
-    attributes.info.info = &raw mut answer as u64;
-    // SAFETY: the kernel writes no more than the length to the answer, which outlives the call.
-    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes) }.ok()?;
+    let answer: bpf_link_info = bpf::info(link)?;
     // SAFETY: zeroes, or written by the kernel.
     Some(unsafe { answer.__bindgen_anon_1.kprobe_multi.missed })
-}
-
-/// # Safety
-/// As for [`bpf`]; the command must be one that answers with a new descriptor.
-unsafe fn new_descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
-    // SAFETY: the caller's promise.
-    let descriptor = unsafe { bpf(command, attributes) }?;
-    // SAFETY: it is new, and nobody else has it.
-    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
-}
-
-/// # Safety
-/// The members that `command` reads must be set, and their pointers be valid.
-unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<RawFd> {
-    // SAFETY: the caller's promise.
-    let answer = unsafe { syscall(SYS_bpf, command as c_int, &raw mut *attributes, size_of::<bpf_attr>()) };
-    match RawFd::try_from(answer) {
-        Ok(answer) if answer >= 0 => Ok(answer),
-        _ => Err(io::Error::last_os_error()),
-    }
 }
 
 fn descriptor(map: &Map) -> Option<RawFd> {

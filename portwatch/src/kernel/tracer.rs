@@ -1,13 +1,13 @@
 //! Loads the programs, attaches them, and lets go of them.
 
-use std::fs;
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use aya::maps::{MapError, RingBuf};
 use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, Pod};
 use aya_log::EbpfLogger;
+use aya_obj::generated::bpf_prog_info;
 use portwatch_ebpf::abi;
 
 use super::attach::{Hook, Refused, attach};
@@ -18,7 +18,7 @@ use super::preflight::{preempts, running_kernels_types};
 use super::refusal::{self, Refusal};
 use super::ring::Ring;
 use super::tables::{Counters, Tables};
-use super::{aya_btf, filter, layout, sysctls};
+use super::{aya_btf, bpf, filter, layout, sysctls};
 use crate::event::{Errnos, Filter, NetnsId};
 
 pub(super) static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/portwatch-hooks.o"));
@@ -327,8 +327,7 @@ impl Tracer {
         Ok(Ring::new(ring, logger))
     }
 
-    /// Runs of programs that the kernel is known to have skipped, since attach; none where it does not tell (an
-    /// executable with file capabilities may not look). On preemptible kernels a task that is preempted inside a
+    /// Runs of programs that the kernel is known to have skipped, since attach; none where it does not tell. On preemptible kernels a task that is preempted inside a
     /// program makes others on its processor skip it. Linux 5.12 and newer tell; older ones do not skip.
     #[must_use]
     pub fn skipped_runs(&self) -> Option<SkippedRuns> {
@@ -455,13 +454,10 @@ fn probe_reads() -> bool {
     is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_probe_read_kernel).unwrap_or(false)
 }
 
-/// How often the kernel has skipped this program because it was running on the processor already.
+/// How often the kernel has skipped this program because it was running on the processor already. Before 5.12 it has no
+/// such number, and does not skip.
 fn skipped(program: BorrowedFd<'_>) -> Option<u64> {
-    let path = format!("/proc/self/fdinfo/{}", program.as_raw_fd());
-    let info = fs::read_to_string(path).ok()?;
-    // Before 5.12 there is no such line, and no skipping.
-    let count = info.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
-    count.map_or(Some(0), |count| count.trim().parse().ok())
+    bpf::info::<bpf_prog_info>(program).map(|info| info.recursion_misses)
 }
 
 #[cfg(test)]

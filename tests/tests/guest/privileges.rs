@@ -1,17 +1,29 @@
 //! What a user needs who is not root.
 
+use std::ffi::CString;
+use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 use caps::{CapSet, Capability, CapsHashSet};
+use nix::errno::Errno;
+use nix::mount::{MsFlags, mount, umount};
 use nix::sys::prctl::set_keepcaps;
 use nix::unistd::{Gid, Uid, setgid, setuid};
-use portwatch_tests::netns::{Full, Netns};
+use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Watching, command};
 use portwatch_tests::tally;
 
 /// `portwatch ARGS` as nobody, with these capabilities and no others.
 pub(crate) fn as_nobody(args: &[&str], capabilities: &'static [Capability]) -> Command {
+    as_nobody_by(command(args), capabilities)
+}
+
+/// The same, by another command.
+fn as_nobody_by(mut command: Command, capabilities: &'static [Capability]) -> Command {
     let become_nobody = move || {
         let wanted: CapsHashSet = capabilities.iter().copied().collect();
         // Before 5.11 maps are charged to the user's limit of locked memory.
@@ -27,7 +39,6 @@ pub(crate) fn as_nobody(args: &[&str], capabilities: &'static [Capability]) -> C
         set(CapSet::Inheritable)?;
         set(CapSet::Ambient)
     };
-    let mut command = command(args);
     // SAFETY: between fork and exec, in a child of a process whose other threads hold no lock that is needed here.
     unsafe { command.pre_exec(become_nobody) };
     command
@@ -35,16 +46,26 @@ pub(crate) fn as_nobody(args: &[&str], capabilities: &'static [Capability]) -> C
 
 /// An unprivileged user with two capabilities sees what root sees.
 pub(crate) fn assert_enough(capabilities: &'static [Capability]) {
+    assert_sees_all(as_nobody(&["trace", "--json"], capabilities));
+}
+
+fn assert_sees_all(portwatch: Command) {
     let netns = Netns::with_ports(40000, 40003).unwrap();
     let _full = Full::new("127.0.0.1:8080", 4).unwrap();
-    let watching = Watching::start_as(as_nobody(&["trace", "--json"], capabilities)).unwrap();
+    let watching = Watching::start_as(portwatch).unwrap();
     let tally = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "20"]).unwrap();
+    // That this was no search for a port whose hook was skipped, only the number of skipped runs tells.
+    set("ipv6/conf/all/disable_ipv6", "1").unwrap();
+    let without_address = tally::run(&["--dest", "[::1]:8080", "--attempts", "20"]).unwrap();
     let session = watching.end().unwrap();
     assert_eq!(tally.failed("EADDRNOTAVAIL"), 20);
-    assert_eq!(session.end()["delivered"], 20, "{}{}", session.stdout, session.stderr);
-    for failure in session.failures() {
-        assert_eq!(failure["cause"], "range_exhausted", "{failure}");
-        assert_eq!((&failure["process"]["pid"], &failure["netns"]), (&tally.pid.into(), &netns.id.into()));
+    assert_eq!(without_address.failed("EADDRNOTAVAIL"), 20);
+    assert_eq!(session.end()["delivered"], 40, "{}{}", session.stdout, session.stderr);
+    assert!(session.end()["skipped_runs"].is_u64(), "{}", session.stdout);
+    let expected = [("range_exhausted", tally.pid), ("no_source_address", without_address.pid)];
+    for (failure, (cause, pid)) in session.failures().zip(expected.iter().flat_map(|one| [one; 20])) {
+        assert_eq!(failure["cause"], *cause, "{failure}");
+        assert_eq!((&failure["process"]["pid"], &failure["netns"]), (&(*pid).into(), &netns.id.into()));
     }
     let hooks = session.lines[0]["hooks"].as_object().unwrap();
     assert_eq!(hooks["__inet_hash_connect"], "fexit", "{hooks:?}");
@@ -78,6 +99,41 @@ fn is_locked_down() -> bool {
 #[test]
 fn two_capabilities_are_enough() {
     assert_enough(&[Capability::CAP_BPF, Capability::CAP_PERFMON]);
+}
+
+/// What setcap(8) writes for `cap_bpf,cap_perfmon+ep`: `struct vfs_cap_data`, include/uapi/linux/capability.h.
+fn give(executable: &Path, capabilities: &[Capability]) {
+    const REVISION_2_EFFECTIVE: u32 = 0x0200_0001;
+    let bits = capabilities.iter().fold(0_u64, |bits, capability| bits | capability.bitmask());
+    let words = [REVISION_2_EFFECTIVE, bits as u32, 0, (bits >> 32) as u32, 0];
+    let value: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let path = CString::new(executable.as_os_str().as_bytes()).unwrap();
+    let name = c"security.capability";
+    // SAFETY: strings that end with a zero, and bytes of the length that is given.
+    let result =
+        unsafe { nix::libc::setxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    Errno::result(result).unwrap();
+}
+
+#[test]
+fn capabilities_of_the_executable_are_enough() {
+    // The guest's first file system keeps no attributes.
+    let folder = tempfile::tempdir().unwrap();
+    let none: Option<&str> = None;
+    mount(Some("tmpfs"), folder.path(), Some("tmpfs"), MsFlags::empty(), none).unwrap();
+    chmod_for_all(folder.path());
+    let executable = folder.path().join("portwatch");
+    fs::copy(std::env::var("PORTWATCH_BIN").unwrap(), &executable).unwrap();
+    chmod_for_all(&executable);
+    give(&executable, &[Capability::CAP_BPF, Capability::CAP_PERFMON]);
+    let mut command = Command::new(&executable);
+    command.args(["trace", "--json"]).stdin(Stdio::null());
+    assert_sees_all(as_nobody_by(command, &[]));
+    umount(folder.path()).unwrap();
+}
+
+fn chmod_for_all(path: &Path) {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

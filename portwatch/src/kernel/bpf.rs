@@ -1,0 +1,47 @@
+//! The system call bpf(2), where aya 0.14 does not make it.
+//!
+//! In: a command and what it reads. Out: what the kernel answers. Must not know: what it is for.
+
+use std::io;
+use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_prog_info};
+use nix::libc::{SYS_bpf, c_int, syscall};
+
+/// What the kernel tells of an object; members that it does not know stay zero.
+pub(super) trait Info {}
+
+impl Info for bpf_link_info {}
+impl Info for bpf_prog_info {}
+
+/// What the kernel tells of what is behind this descriptor. None where it refuses.
+pub(super) fn info<T: Info>(of: BorrowedFd<'_>) -> Option<T> {
+    // SAFETY: integers, for which zero is a value.
+    let (mut attributes, mut answer): (bpf_attr, T) = unsafe { std::mem::zeroed() };
+    attributes.info.bpf_fd = of.as_raw_fd().cast_unsigned();
+    attributes.info.info_len = u32::try_from(size_of::<T>()).ok()?;
+    attributes.info.info = &raw mut answer as u64;
+    // SAFETY: the kernel writes no more than the length to the answer, which outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes) }.ok()?;
+    Some(answer)
+}
+
+/// # Safety
+/// As for [`bpf`]; the command must be one that answers with a new descriptor.
+pub(super) unsafe fn new_descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let descriptor = unsafe { bpf(command, attributes) }?;
+    // SAFETY: it is new, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// # Safety
+/// The members that `command` reads must be set, and their pointers be valid.
+unsafe fn bpf(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<RawFd> {
+    // SAFETY: the caller's promise.
+    let answer = unsafe { syscall(SYS_bpf, command as c_int, &raw mut *attributes, size_of::<bpf_attr>()) };
+    match RawFd::try_from(answer) {
+        Ok(answer) if answer >= 0 => Ok(answer),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
