@@ -63,7 +63,8 @@ impl Kind {
 pub(crate) unsafe fn kind<M: Memory>(sock: *const u8) -> Option<Kind> {
     // SAFETY: the caller's promise; the byte holds several bits. Null is not read.
     unsafe {
-        let bits: u8 = M::read(sock, setting!(layout.sock_kernel));
+        let member = setting!(layout.sock_kernel);
+        let bits: u8 = if member == 0 { 0 } else { M::read(sock, member) };
         let kernel = (bits >> setting!(layout.sock_kernel_bit)) & 1;
         let flags = if kernel == 1 { FLAG_KERNEL_SOCKET } else { 0 };
         let other = |protocol| Some(Kind { protocol, flags, sends: false });
@@ -117,8 +118,9 @@ pub(crate) unsafe fn is_mptcp<M: Memory>(sock: *const u8) -> bool {
 /// As above.
 #[inline(always)]
 pub(crate) unsafe fn cookie<M: Memory>(sock: *const u8) -> u64 {
+    let member = setting!(layout.sock_cookie);
     // SAFETY: the caller's promise.
-    unsafe { M::read(sock, setting!(layout.sock_cookie)) }
+    if member == 0 { 0 } else { unsafe { M::read(sock, member) } }
 }
 
 /// Where it connects to, and [`FLAG_V4_MAPPED`] where that holds.
@@ -174,14 +176,18 @@ pub(crate) unsafe fn destination_port_be<M: Memory>(sock: *const u8) -> u16 {
     unsafe { M::read(sock, setting!(layout.sock_destination_port)) }
 }
 
-/// Whether the user chose the source address.
+/// Whether the user chose the source address; true where nobody knows.
 ///
 /// # Safety
 /// As above.
 #[inline(always)]
 pub(crate) unsafe fn address_is_locked<M: Memory>(sock: *const u8) -> bool {
+    let member = setting!(layout.sock_locks);
+    if member == 0 {
+        return true;
+    }
     // SAFETY: the caller's promise; the byte may hold other bits below.
-    let locks = unsafe { M::read::<u8>(sock, setting!(layout.sock_locks)) };
+    let locks = unsafe { M::read::<u8>(sock, member) };
     (locks >> setting!(layout.sock_locks_shift)) & ADDRESS_LOCKED != 0
 }
 

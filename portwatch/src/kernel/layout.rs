@@ -8,7 +8,10 @@ use super::btf::{Btf, BtfError};
 /// needed where `bpf_task_pt_regs` does not tell (before 5.15).
 const STACK_BYTES: u32 = 16 * 1024;
 
-/// Where the members are that programs read. Optional ones are 0 where the kernel has none.
+/// Where the members are that programs read.
+///
+/// Those that only say more about a failure, and those that only some programs read, are 0 where the kernel has none: the
+/// kernel side does without the former, and `plan` attaches no program that needs one of the latter.
 pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
     let member = |name: &str, path: &str| {
         let found = btf.member(name, path)?;
@@ -20,8 +23,8 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
     let common = |path: &str| member("sock_common", path);
     // `int[2]` behind a seqlock up to 6.7, one u32 since (include/net/netns/ipv4.h, struct local_ports).
     let range = btf.member("net", "ipv4.ip_local_ports.range")?;
-    let kernel = btf.member("sock", "sk_kern_sock")?;
-    let locks = btf.member("sock", "sk_userlocks")?;
+    let bits = |name: &str| btf.member("sock", name).map_or((0, 0), |found| (found.offset, found.bit));
+    let (kernel, locks) = (bits("sk_kern_sock"), bits("sk_userlocks"));
     Ok(Layout {
         sock_family: common("skc_family")?,
         sock_protocol: member("sock", "sk_protocol")?,
@@ -32,15 +35,15 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         sock_destination_port: common("skc_dport")?,
         sock_source_port: common("skc_num")?,
         sock_net: common("skc_net.net")?,
-        sock_error: member("sock", "sk_err")?,
-        sock_hash: member("sock", "sk_txhash")?,
-        sock_kernel: kernel.offset,
-        sock_kernel_bit: kernel.bit,
-        sock_locks: locks.offset,
-        sock_locks_shift: locks.bit,
+        sock_error: optional("sock", "sk_err"),
+        sock_hash: optional("sock", "sk_txhash"),
+        sock_kernel: kernel.0,
+        sock_kernel_bit: kernel.1,
+        sock_locks: locks.0,
+        sock_locks_shift: locks.1,
         sock_own_range: optional("inet_sock", "local_port_range"),
-        sock_sent_port: member("inet_sock", "inet_sport")?,
-        sock_cookie: common("skc_cookie")?,
+        sock_sent_port: optional("inet_sock", "inet_sport"),
+        sock_cookie: optional("sock_common", "skc_cookie"),
         tcp_fastopen_request: optional("tcp_sock", "fastopen_req"),
         tcp_is_mptcp: optional("tcp_sock", "is_mptcp"),
         socket_sock: member("socket", "sk")?,
@@ -80,7 +83,9 @@ pub(super) fn duties(btf: &Btf, probe_reads: bool) -> Duties {
         probe_reads: probe_reads.into(),
         task_registers: (typed && helper("task_pt_regs")).into(),
         // The helper is older, but only for other programs; this is what came with it for those here.
-        cookies: btf.function("bpf_get_socket_ptr_cookie").is_some().into(),
+        cookies: (btf.function("bpf_get_socket_ptr_cookie").is_some()
+            && btf.member("sock_common", "skc_cookie").is_ok())
+        .into(),
         ..Duties::default()
     }
 }
@@ -104,7 +109,6 @@ mod tests {
         btf.record("net", kind::STRUCT, &[("ns", 5, 320), ("ipv4", 4, 1024)]); // 6
         btf.record("possible_net_t", kind::STRUCT, &[("net", 1, 0)]); // 7
         let common = [
-            "skc_cookie",
             "skc_daddr",
             "skc_rcv_saddr",
             "skc_dport",
@@ -112,6 +116,7 @@ mod tests {
             "skc_family",
             "skc_v6_daddr",
             "skc_v6_rcv_saddr",
+            "skc_cookie",
         ];
         let mut members: Vec<_> =
             (0..).map(|n| n * 32).zip(common).map(|(bits, name)| (name, 1, bits)).collect();
@@ -125,6 +130,7 @@ mod tests {
             ("sk_kern_sock", 1, 6000 * 8 + 1),
             ("sk_userlocks", 1, 6001 * 8 + 4),
         ];
+        let sock: Vec<_> = sock.into_iter().filter(|(name, ..)| *name != without).collect();
         btf.record("sock", kind::STRUCT, &sock);
         btf.record("inet_sock", kind::STRUCT, &[("inet_sport", 1, 800)]);
         btf.record("socket", kind::STRUCT, &[("sk", 1, 192)]);
@@ -145,7 +151,7 @@ mod tests {
     #[test]
     fn offsets_are_those_of_the_kernel_that_runs() {
         let layout = resolve(&Btf::parse(kernel(1, "")).unwrap()).unwrap();
-        assert_eq!((layout.sock_destination_v4, layout.sock_family, layout.sock_net), (4, 20, 48));
+        assert_eq!((layout.sock_destination_v4, layout.sock_family, layout.sock_net), (0, 16, 48));
         assert_eq!((layout.net_inum, layout.sock_protocol), (40 + 4, 512));
         assert_eq!((layout.task_group_leader, layout.task_start_boot_ns, layout.task_comm), (100, 200, 300));
     }
@@ -161,6 +167,19 @@ mod tests {
     fn what_a_kernel_need_not_have_is_nowhere_where_it_has_not() {
         let layout = resolve(&Btf::parse(kernel(1, "")).unwrap()).unwrap();
         assert_eq!((layout.sock_own_range, layout.tcp_is_mptcp), (0, 0));
+        for member in ["sk_err", "sk_txhash", "sk_kern_sock", "sk_userlocks", "skc_cookie"] {
+            let layout = resolve(&Btf::parse(kernel(1, member)).unwrap()).unwrap();
+            let offsets = [
+                ("sk_err", layout.sock_error),
+                ("sk_txhash", layout.sock_hash),
+                ("sk_kern_sock", layout.sock_kernel),
+                ("sk_userlocks", layout.sock_locks),
+                ("skc_cookie", layout.sock_cookie),
+            ];
+            for (name, offset) in offsets {
+                assert_eq!(offset != 0, name != member, "{name} without {member}");
+            }
+        }
     }
 
     #[test]

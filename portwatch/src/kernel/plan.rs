@@ -102,23 +102,27 @@ pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
         }
         features.push(Feature { ways, unseen: Some(unseen) });
     }
+    let sock = Some((0, "sock"));
+    features.push(Feature {
+        ways: vec![vec![exit("inet_dgram_connect", &[(4, "datagram_connect")], sock, true)]],
+        unseen: Some("UDP connects that fail"),
+    });
     if wanted.all_errors {
-        let sock = Some((0, "sock"));
         features.extend([
             Feature {
                 ways: vec![vec![exit("__inet_stream_connect", &[(5, "stream_connect")], sock, true)]],
                 unseen: Some("connects that a control group's program or the socket layer refuses"),
             },
             Feature {
-                ways: vec![vec![exit("inet_dgram_connect", &[(4, "datagram_connect")], sock, true)]],
-                unseen: Some("UDP connects that fail"),
-            },
-            Feature {
                 ways: vec![vec![exit("security_socket_connect", &[(3, "security_connect")], sock, true)]],
                 unseen: Some("connects that a security module refuses"),
             },
             Feature {
-                ways: vec![vec![tracepoint(btf, "inet_sock_set_state", "state_changed")]],
+                ways: vec![vec![reading(
+                    btf,
+                    &[("sock", "sk_err")],
+                    tracepoint(btf, "inet_sock_set_state", "state_changed"),
+                )]],
                 unseen: Some("errors that the network answers with"),
             },
         ]);
@@ -148,7 +152,7 @@ fn witness(btf: &Btf) -> Feature {
     let function = WITNESS;
     let by = |kind, program| {
         let program = with_arity(btf, function, &[(1, program)], Some((0, "sk")));
-        vec![Planned { function, kind, program, needed: true }]
+        vec![reading(btf, &[("sock", "sk_txhash")], Planned { function, kind, program, needed: true })]
     };
     Feature {
         ways: vec![by(Kind::MultiEntry, "connect_fails"), by(Kind::Entry, "connect_fails_typed")],
@@ -182,8 +186,12 @@ fn changed_settings(btf: &Btf, wanted: Wanted) -> Feature {
 /// The tracepoints that see most of it where programs cannot be attached to functions.
 pub(super) fn by_tracepoints(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
     let both = vec![
-        tracepoint(btf, "inet_sock_set_state", "state_changed"),
-        tracepoint(btf, "sys_exit", "syscall_returned"),
+        reading(
+            btf,
+            &[("sock", "sk_err"), ("sock", "sk_txhash")],
+            tracepoint(btf, "inet_sock_set_state", "state_changed"),
+        ),
+        reading(btf, &TO_A_SOCKET, tracepoint(btf, "sys_exit", "syscall_returned")),
     ];
     let mut features = vec![Feature { ways: vec![both], unseen: None }];
     features.extend(wanted.witness.then(|| witness(btf)));
@@ -215,6 +223,24 @@ fn port_search(btf: &Btf, kind: Kind, wrappers: [&'static str; 2]) -> Vec<Vec<Pl
     ]
 }
 
+/// The way from a task to the socket behind a descriptor.
+const TO_A_SOCKET: [(&str, &str); 5] = [
+    ("task_struct", "files"),
+    ("files_struct", "fdt"),
+    ("fdtable", "fd"),
+    ("fdtable", "max_fds"),
+    ("file", "private_data"),
+];
+
+/// Without its program where this kernel lacks a member that only this one reads.
+fn reading(btf: &Btf, members: &[(&str, &str)], mut planned: Planned) -> Planned {
+    let missing = members.iter().find_map(|(name, path)| btf.member(name, path).err());
+    if let (Ok(_), Some(error)) = (&planned.program, missing) {
+        planned.program = Err(error.to_string());
+    }
+    planned
+}
+
 fn tracepoint(btf: &Btf, name: &'static str, program: &'static str) -> Planned {
     let there = btf.tracepoint(name).is_some();
     Planned {
@@ -244,116 +270,4 @@ fn with_arity(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{SYSCTL_WRITE, Wanted, by_functions, by_tracepoints};
-    use crate::kernel::btf::Btf;
-    use crate::kernel::btf::tests::{Builder, kind};
-
-    const CONNECT: (&str, &[&str]) = ("tcp_v4_connect", &["sk", "uaddr", "addr_len"]);
-    const WRAPPERS: [(&str, &[&str]); 2] =
-        [("inet_hash_connect", &["death_row", "sk"]), ("inet6_hash_connect", &["death_row", "sk"])];
-
-    /// The program that goes to `function` in the first way that has one, of a kernel with these functions.
-    fn program(functions: &[(&str, &[&str])], wanted: Wanted, function: &str) -> Option<&'static str> {
-        let mut btf = Builder::new();
-        for (name, arguments) in functions {
-            btf.function(name, arguments);
-        }
-        let features = by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted);
-        let mut planned = features.into_iter().flat_map(|feature| feature.ways).flatten();
-        planned.find(|planned| planned.function == function && planned.program.is_ok())?.program.ok()
-    }
-
-    #[test]
-    fn the_number_of_arguments_chooses_the_program() {
-        let search = "__inet_hash_connect";
-        let cases: [(&str, &[&str], Option<&str>); 4] = [
-            ("6.1", &["death_row", "sk", "port_offset", "check"], Some("port_search_4")),
-            ("7.3", &["death_row", "sk", "port_offset", "hash_port0", "check"], Some("port_search_5")),
-            ("one more argument", &["death_row", "sk", "a", "b", "c", "d"], None),
-            ("socket elsewhere", &["sk", "death_row", "port_offset", "check"], None),
-        ];
-        for (what, arguments, expected) in cases {
-            let functions = [(search, arguments), WRAPPERS[0], WRAPPERS[1], CONNECT];
-            assert_eq!(program(&functions, Wanted::default(), search), expected, "{what}");
-            let wrapper = program(&functions, Wanted::default(), "inet_hash_connect");
-            assert_eq!(wrapper, Some("port_search_v4"), "{what}");
-        }
-        assert_eq!(program(&[], Wanted::default(), search), None);
-        assert_eq!(program(&[CONNECT], Wanted::default(), "tcp_v4_connect"), Some("tcp_v4_connect"));
-    }
-
-    #[test]
-    fn a_socket_and_a_struct_sock_are_not_taken_for_each_other() {
-        let wanted = Wanted { all_errors: true, ..Wanted::default() };
-        let function = "__inet_stream_connect";
-        for (first, expected) in [("sock", Some("stream_connect")), ("sk", None)] {
-            let functions: [(&str, &[&str]); 1] =
-                [(function, &[first, "uaddr", "addr_len", "flags", "is_sendmsg"])];
-            assert_eq!(program(&functions, wanted, function), expected);
-        }
-    }
-
-    #[test]
-    fn what_was_not_asked_for_is_not_attached() {
-        let search: (&str, &[&str]) = ("__inet_hash_connect", &["death_row", "sk", "port_offset", "check"]);
-        let count = |wanted| {
-            let mut btf = Builder::new();
-            btf.function(search.0, search.1);
-            by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted).len()
-        };
-        let (nothing, all) = (
-            Wanted::default(),
-            Wanted { all_errors: true, search_times: true, witness: true, probe_reads: true },
-        );
-        assert_eq!(count(all) - count(nothing), 6);
-    }
-
-    #[test]
-    fn changed_settings_are_hooked_only_where_the_programs_can_read_them() {
-        let mut btf = Builder::new();
-        btf.function(SYSCTL_WRITE, &["iocb", "iter"]); // 1, 2
-        btf.add("int", kind::INT, 0, 4, &[32]); // 3
-        btf.record("path", kind::STRUCT, &[("dentry", 3, 64)]); // 4
-        btf.record("qstr", kind::STRUCT, &[("name", 3, 64)]); // 5
-        btf.record("kiocb", kind::STRUCT, &[("ki_filp", 3, 0)]);
-        btf.record("file", kind::STRUCT, &[("f_inode", 3, 0), ("f_path", 4, 64)]);
-        btf.record("dentry", kind::STRUCT, &[("d_parent", 3, 0), ("d_name", 5, 64)]);
-        let inode = [("vfs_inode", 3, 64), ("sysctl", 3, 0), ("sysctl_entry", 3, 32)];
-        btf.record("proc_inode", kind::STRUCT, &inode);
-        btf.record("ctl_table_header", kind::STRUCT, &[("set", 3, 0)]);
-        btf.record("net", kind::STRUCT, &[("sysctls", 3, 64)]);
-        let table = [("procname", 3, 0), ("data", 3, 64), ("maxlen", 3, 128)];
-        btf.record("ctl_table", kind::STRUCT, &table);
-        let whole = btf.bytes();
-        let why = |btf: &[u8], probe_reads| {
-            let btf = Btf::parse(btf.to_vec()).unwrap();
-            let wanted = Wanted { probe_reads, ..Wanted::default() };
-            [by_functions(&btf, wanted), by_tracepoints(&btf, wanted)].map(|mut features| {
-                let way = features.pop().unwrap().ways.remove(0);
-                assert!(way.iter().all(|planned| planned.function == SYSCTL_WRITE), "{way:?}");
-                way.into_iter().map(|planned| planned.program).collect::<Result<Vec<_>, _>>()
-            })
-        };
-        let programs = Ok(vec!["sysctl_written", "sysctl_write_begins"]);
-        assert_eq!(why(&whole, true), [programs.clone(), programs]);
-        for (btf, probe_reads, word) in
-            [(whole, false, "locked down"), (Builder::new().bytes(), true, "kiocb.ki_filp")]
-        {
-            let [functions, tracepoints] = why(&btf, probe_reads);
-            assert!(functions.as_ref().is_err_and(|why| why.contains(word)), "{functions:?}");
-            assert_eq!(functions, tracepoints);
-        }
-    }
-
-    #[test]
-    fn a_tracepoint_is_known_by_its_type() {
-        let mut btf = Builder::new();
-        btf.add("int", kind::INT, 0, 4, &[32]);
-        btf.add("btf_trace_sys_exit", kind::TYPEDEF, 0, 1, &[]);
-        let features = by_tracepoints(&Btf::parse(btf.bytes()).unwrap(), Wanted::default());
-        let planned: Vec<_> =
-            features[0].ways[0].iter().map(|planned| planned.program.clone().ok()).collect();
-        assert_eq!(planned, [None, Some("syscall_returned")]);
-    }
-}
+mod tests;

@@ -1,11 +1,13 @@
 //! Every way to fail that has a cause of its own, and look-alikes.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 
+use nix::errno::Errno;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally::{self, Tally};
 use serde_json::Value;
+use socket2::{Domain, Socket, Type};
 
 /// Runs the load generator under `portwatch trace --json` and checks what holds for every cause.
 fn watched(args: &[&str]) -> (Session, Tally) {
@@ -136,6 +138,23 @@ fn ipv6_without_an_address_is_not_a_shortage_of_ports() {
 }
 
 #[test]
+fn udp_without_an_address_is_told_as_tcp_is() {
+    let _netns = Netns::with_ports(40000, 40009).unwrap();
+    set("ipv6/conf/all/disable_ipv6", "1").unwrap();
+    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
+    let destination: SocketAddr = "[::1]:53".parse().unwrap();
+    let error = socket.connect(&destination.into()).unwrap_err();
+    assert_eq!(error.raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32));
+    let session = watching.end().unwrap();
+    assert_eq!(session.end()["delivered"], 1, "{}", session.stdout);
+    let failure = session.failures().next().unwrap();
+    let values = [("protocol", "udp"), ("call", "connect"), ("cause", "no_source_address")];
+    assert!(values.iter().all(|(name, value)| failure[*name] == *value), "{failure}");
+    assert_eq!(failure["destination"], serde_json::json!({ "address": "::1", "port": 53 }), "{failure}");
+}
+
+#[test]
 fn two_namespaces_fail_with_their_own_ranges() {
     let first = Netns::with_ports(40000, 40003).unwrap();
     let first_full = Full::new("127.0.0.1:8080", 4).unwrap();
@@ -234,7 +253,7 @@ fn connect_raw(socket: &TcpListener, address: &[u8], length: u32) -> i32 {
     // SAFETY: `address` is readable and at least `length` bytes long; the kernel copies it.
     let result = unsafe { nix::libc::connect(socket.as_raw_fd(), address.as_ptr().cast(), length) };
     assert_eq!(result, -1);
-    nix::errno::Errno::last_raw()
+    Errno::last_raw()
 }
 
 #[test]

@@ -87,12 +87,12 @@ fn assert_sees_all(portwatch: Command) {
 /// Whether tasks are preempted inside of this kernel: of those that are tested here the newest only. debugfs would tell,
 /// but not where the kernel is locked down.
 fn preempts() -> bool {
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
     release.split('.').next().unwrap().parse::<u32>().unwrap() >= 7
 }
 
 fn is_locked_down() -> bool {
-    let level = std::fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
+    let level = fs::read_to_string("/sys/kernel/security/lockdown").unwrap_or_default();
     level.contains("[confidentiality]")
 }
 
@@ -105,7 +105,8 @@ fn two_capabilities_are_enough() {
 fn give(executable: &Path, capabilities: &[Capability]) {
     const REVISION_2_EFFECTIVE: u32 = 0x0200_0001;
     let bits = capabilities.iter().fold(0_u64, |bits, capability| bits | capability.bitmask());
-    let words = [REVISION_2_EFFECTIVE, bits as u32, 0, (bits >> 32) as u32, 0];
+    let [low, high] = [bits & 0xffff_ffff, bits >> 32].map(|half| u32::try_from(half).unwrap());
+    let words = [REVISION_2_EFFECTIVE, low, 0, high, 0];
     let value: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     let path = CString::new(executable.as_os_str().as_bytes()).unwrap();
     let name = c"security.capability";
