@@ -408,8 +408,8 @@ pub const COUNTER_CALLERS_FULL: u32 = 6;
 /// Index into the map of counters: what a hook further in knew of a failure found no room, and another reported it with
 /// less detail.
 pub const COUNTER_DETAILS_FULL: u32 = 7;
-/// Index into the map of counters: that a failure was reported found no room, so the hook of the socket layer reported
-/// it again.
+/// Index into the map of counters: that a failure was reported found no room, or has been forgotten, so the hook of the
+/// socket layer may have reported it again.
 pub const COUNTER_REPORTED_FULL: u32 = 8;
 /// Index into the map of counters: a search for a port that was not measured, as its beginning was not seen, or
 /// another thread had its place.
@@ -421,8 +421,10 @@ pub const COUNTER_OWNERS_FORGOTTEN: u32 = 11;
 /// Index into the map of counters: a setting that was changed, without a record: the ring was full, or too many were
 /// changed at one time.
 pub const COUNTER_SYSCTLS_LOST: u32 = 12;
+/// Index into the map of counters: an answer of the network that was reported. Only the kernel side reads it.
+pub const COUNTER_ANSWERS: u32 = 13;
 /// Number of counters.
-pub const COUNTERS: u32 = 13;
+pub const COUNTERS: u32 = 14;
 
 /// Places for owners unless the user says otherwise, 9 MiB. While no more than half of them are needed, as by 1,092 connects
 /// a second for as long as [`TIME_WAIT_NS`], 99 in 100 keep theirs: of a group of 8 more than 8 are needed seldom.
@@ -665,5 +667,5 @@ const _: () = {
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_SYSCTLS_LOST + 1 == COUNTERS);
+    assert!(COUNTER_ANSWERS + 1 == COUNTERS);
 };

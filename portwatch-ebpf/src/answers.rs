@@ -3,11 +3,12 @@
 //! In: a socket that connects. Out: its caller; whether an error that a call returns is an answer that was reported when
 //! it came. The only writer of [`CALLERS`] and [`ANSWERS`].
 
-use portwatch_ebpf::abi::COUNTER_CALLERS_FULL;
+use portwatch_ebpf::abi::{COUNTER_ANSWERS, COUNTER_CALLERS_FULL, COUNTER_REPORTED_FULL};
 
-use crate::counter::count;
+use crate::counter::{count, counted};
 use crate::layout::{Memory, Typed, setting};
 use crate::maps::{ANSWERS, CALLERS};
+use crate::returned::numbers::{ECONNREFUSED, ECONNRESET, ETIMEDOUT};
 use crate::sock::cookie;
 use crate::task;
 
@@ -45,12 +46,31 @@ pub(crate) unsafe fn told(sock: *const u8, errno: u32) {
     // SAFETY: the caller's promise.
     let answer = Answer { cookie: unsafe { cookie::<Typed>(sock) }, errno: errno.into() };
     let _ = ANSWERS.insert(sock as u64, answer, 0);
+    count(COUNTER_ANSWERS);
+}
+
+/// Whether a task that connected `sock` waits for an answer.
+#[inline(always)]
+pub(crate) fn is_expected(sock: *const u8) -> bool {
+    CALLERS.get_ptr(sock as u64).is_some()
 }
 
 /// Nobody waits for an answer to `sock` any more.
 #[inline(always)]
 pub(crate) fn no_longer_expected(sock: *const u8) {
     let _ = CALLERS.remove(sock as u64);
+}
+
+/// Answers from which on [`ANSWERS`] may forget some: each processor keeps up to 128 of its places for itself.
+const FORGETS_FROM: u64 = 1024;
+
+/// A call of TCP returns an error that was not told when it came, and is about to be. If only the network gives such
+/// errors, and there were many of them, it may have been.
+#[inline(always)]
+pub(crate) fn told_late(errno: u16) {
+    if matches!(errno, ECONNREFUSED | ECONNRESET | ETIMEDOUT) && counted(COUNTER_ANSWERS) >= FORGETS_FROM {
+        count(COUNTER_REPORTED_FULL);
+    }
 }
 
 /// Whether the network gave this answer to this socket, and it was reported when it came.

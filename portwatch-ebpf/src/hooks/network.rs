@@ -1,4 +1,5 @@
-//! A socket leaves SYN_SENT: the tracepoint `inet_sock_set_state`, include/trace/events/sock.h.
+//! A socket leaves SYN_SENT, or SYN_RECV after that, where both sides connected at once: the tracepoint
+//! `inet_sock_set_state`, include/trace/events/sock.h.
 //!
 //! With an error it is the network's answer, which comes long after the call, on whatever task runs: reported is who
 //! called. Without one, and where fexit programs cannot be had, it is a connect that fails within the call, while the
@@ -21,8 +22,9 @@ use crate::sock::{self, IPPROTO_TCP, Kind};
 use crate::task::{self, Who as _};
 use crate::{answers, notes, owners, stash};
 
-/// `TCP_SYN_SENT` and `TCP_CLOSE`, include/net/tcp_states.h.
+/// `TCP_SYN_SENT`, `TCP_SYN_RECV` and `TCP_CLOSE`, include/net/tcp_states.h.
 const SYN_SENT: i32 = 2;
+const SYN_RECV: i32 = 3;
 const CLOSE: i32 = 7;
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`.
@@ -30,6 +32,8 @@ const CLOSE: i32 = 7;
 pub(crate) fn state_changed(ctx: BtfTracePointContext) -> i32 {
     if ctx.arg::<i32>(1) == SYN_SENT {
         left_syn_sent(ctx.as_ptr());
+    } else if setting!(duties.all_errors) == 1 && ctx.arg::<i32>(1) == SYN_RECV {
+        left_syn_recv(ctx.as_ptr());
     } else if setting!(duties.tracepoints) == 1
         && setting!(duties.successes) == 1
         && ctx.arg::<i32>(2) == SYN_SENT
@@ -63,8 +67,28 @@ fn left_syn_sent(context: *mut c_void) -> Done {
             if closed && error != 0 {
                 answered(sock, error);
             }
-            answers::no_longer_expected(sock);
+            if ctx.arg::<i32>(2) != SYN_RECV {
+                answers::no_longer_expected(sock);
+            }
         }
+    })
+}
+
+/// Most of these were made by a listener, and are no connects.
+#[inline(never)]
+fn left_syn_recv(context: *mut c_void) -> Done {
+    out_of_line(|| {
+        let ctx = BtfTracePointContext::new(context);
+        let sock: *const u8 = ctx.arg(0);
+        if !answers::is_expected(sock) {
+            return;
+        }
+        // SAFETY: the tracepoint's argument, which the verifier knows as a `struct sock`.
+        let error = unsafe { Typed::read::<u32>(sock, setting!(layout.sock_error)) };
+        if ctx.arg::<i32>(2) == CLOSE && error != 0 {
+            answered(sock, error);
+        }
+        answers::no_longer_expected(sock);
     })
 }
 

@@ -1,5 +1,5 @@
 //! Errors that the transport never sees: of a security module, a control group's program, the socket layer itself, and
-//! those of UDP. Used with `--errno all`, or with error numbers that are no shortage.
+//! those of UDP. Used with `--errno all`, or with error numbers that are no shortage; that of UDP always.
 //!
 //! TCP's own errors pass here too; those were reported further in, or are the network's answers.
 
@@ -8,9 +8,11 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::fexit;
 use aya_ebpf::programs::FExitContext;
-use portwatch_ebpf::abi::{CALL_CONNECT, CALL_SENDTO, COUNTER_CONNECT_MADE_UP, PLACE_SOCKET, PROTOCOL_MPTCP};
+use portwatch_ebpf::abi::{
+    CALL_CONNECT, CALL_SENDTO, COUNTER_CONNECT_MADE_UP, PLACE_SOCKET, PROTOCOL_MPTCP, PROTOCOL_UDP,
+};
 
-use crate::answers::is_answer;
+use crate::answers::{is_answer, told_late};
 use crate::asked;
 use crate::counter::count;
 use crate::layout::{Memory, Typed, setting};
@@ -88,6 +90,9 @@ fn report_failure(context: *mut c_void, result: u64, call: u8, before_transport:
         }
         if is_path {
             notes::transport_reported(sock);
+        }
+        if protocol != PROTOCOL_UDP {
+            told_late(errno);
         }
         // SAFETY: as above, and for the address.
         let asked = unsafe {

@@ -16,7 +16,7 @@ use portwatch_ebpf::abi::{
     PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH, PLACE_SOCKET, PLACE_SYSCALL, PROTOCOL_MPTCP, PROTOCOL_UDP,
 };
 
-use crate::answers::is_answer;
+use crate::answers::{is_answer, told_late};
 use crate::asked::Asked;
 use crate::counter::count;
 use crate::layout::{Memory, Probed, Typed, setting};
@@ -106,7 +106,8 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
         }
         return;
     }
-    if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && setting!(filter.shortage) == 1) {
+    // What fails to send over UDP is no failed connect.
+    if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && call != CALL_CONNECT) {
         return;
     }
     if errno == EADDRNOTAVAIL && !stash.is_null() {
@@ -126,6 +127,9 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
     // Of the calls that send only those are connects that got as far as the tracepoint.
     if (call == CALL_SENDTO && stash.is_null()) || is_answer::<Probed>(sock, errno) {
         return;
+    }
+    if protocol != PROTOCOL_UDP {
+        told_late(errno);
     }
     // SAFETY: as above.
     let asked = unsafe { user::asked().or_nowhere::<Probed>(sock) };

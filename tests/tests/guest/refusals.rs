@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, setrlimit};
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally;
@@ -104,6 +105,32 @@ fn an_answer_that_never_comes_is_told_of_the_process_that_called() {
     std::thread::sleep(Duration::from_millis(4500));
     let session = watching.end().unwrap();
     assert_one(&session, "ETIMEDOUT", "network", "192.0.2.1:80");
+}
+
+#[test]
+fn an_answer_that_was_forgotten_may_be_counted_again_which_is_said() {
+    // More than are remembered of those that no call has returned yet.
+    const ANSWERS: usize = 20_000;
+    let _netns = Netns::new().unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, 32_768, 32_768).unwrap();
+    let destination: SocketAddr = "127.0.0.1:9".parse().unwrap();
+    let watching = Watching::start(&ALL).unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..ANSWERS {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        assert!(socket.connect(&destination.into()).is_err());
+        sockets.push(socket);
+    }
+    for socket in &sockets {
+        let again = socket.connect(&destination.into()).unwrap_err();
+        assert_eq!(again.raw_os_error(), Some(Errno::ECONNREFUSED as i32));
+    }
+    let session = watching.end().unwrap();
+    let end = session.end();
+    let repeats = usize::try_from(end["no_room"]["repeats"].as_u64().unwrap()).unwrap();
+    assert!(repeats >= ANSWERS - 16 * 1024, "{end}");
+    assert_eq!(end["failures"], ANSWERS + repeats, "{end}");
 }
 
 #[test]
