@@ -177,7 +177,23 @@ impl Task {
         self.shared.waiting.fetch_sub(record.len(), Ordering::Relaxed);
         let is_failure = record.len() == size_of::<FailureRecord>();
         let counter = if is_failure { &self.shared.refused } else { &self.shared.refused_others };
-        counter.fetch_add(1, Ordering::Relaxed);
+        if counter.fetch_add(1, Ordering::Relaxed) == 0 && is_failure {
+            warn_beside();
+        }
+    }
+}
+
+/// Says what the output cannot, as nobody reads it. Nobody may read that either, and this task must go on: it is said by
+/// a thread that the end of the process does not wait for.
+fn warn_beside() {
+    let warn = || {
+        log::warn!(
+            "the output is not read, or too slowly: the queue before it is full, and the detail of failures that \
+             find no room is lost; they are counted, and the end says how many"
+        );
+    };
+    if let Err(error) = std::thread::Builder::new().spawn(warn) {
+        log::debug!("start a thread: {error}");
     }
 }
 

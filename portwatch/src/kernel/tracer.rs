@@ -207,8 +207,10 @@ impl Tracer {
         let mut multi = Multi::new(&ebpf);
         let hooks = attach(&mut ebpf, &btf, &mut multi, &plan)?;
         multi.all_are_attached();
-        let witness_is_told = plan::returns_are_whole(types)
-            && hooks.iter().any(|hook| hook.is_attached() && hook.function == plan::WITNESS);
+        let witness = hooks.iter().find(|hook| hook.is_attached() && hook.function == plan::WITNESS);
+        // Of programs by kprobe.multi Linux before 6.7 does not count what it skips.
+        let is_told = |hook: &Hook| hook.kind == Kind::Entry || plan::returns_are_whole(types);
+        let witness_is_told = witness.is_some_and(is_told);
         let tables =
             Tables::take(&mut ebpf, owner_groups).map_err(|error| refusal::of_object(&error.into()))?;
         Ok(Self {
@@ -342,7 +344,6 @@ impl Tracer {
                 "state_changed" if self.mode == Mode::Tracepoints => runs.search += count,
                 "tcp_v4_connect" => runs.connect += count,
                 "tcp_v6_connect" => runs.connect_v6 += count,
-                // Linux before 6.7 does not count what it skips of it.
                 _ if name.starts_with("connect_fails") && !self.witness_is_told => {}
                 _ if name.starts_with("connect_fails") => *runs.witness.get_or_insert(0) += count,
                 // Of no call that fails or succeeds; without its beginning a change has no old value.

@@ -1,7 +1,8 @@
 //! Detail may be lost; counts may not.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::Stdio;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -36,10 +37,16 @@ fn an_output_that_nobody_reads_loses_detail_behind_the_queue_and_says_how_much()
     let (mut child, pid) = unread();
     let tally = tally::run(&["--dest", "127.0.0.1:8080", "--attempts", "45000"]).unwrap();
     assert_eq!(tally.failed("EADDRNOTAVAIL"), 45_000);
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (tell, told) = mpsc::channel();
+    let reader = std::thread::spawn(move || stderr.lines().try_for_each(|line| tell.send(line.unwrap())));
+    let warning = told.recv_timeout(Duration::from_secs(1)).unwrap();
+    assert!(warning.contains("the output is not read"), "{warning}");
     kill(pid, Signal::SIGINT).unwrap();
     let mut text = String::new();
     child.stdout.take().unwrap().read_to_string(&mut text).unwrap();
     assert!(child.wait().unwrap().success());
+    reader.join().unwrap().unwrap();
     let lines = contract::checked(&text).unwrap();
     let end = lines.last().unwrap();
     assert_eq!(end["failures"], 45_000, "{end}");
