@@ -83,6 +83,7 @@ fn looked_at(wanted: Option<&Netns>, id: Option<NetnsId>) -> Netns {
     match (wanted, id) {
         // To enter it takes privileges that the own one does not.
         (_, Some(id)) if own_id() == Some(id) => Netns::Own,
+        (Some(Netns::All), _) => Netns::All,
         (Some(Netns::Process(tgid)), Some(id)) => Netns::Near(id, *tgid),
         (Some(wanted), Some(_)) => wanted.clone(),
         _ => Netns::Own,
