@@ -158,13 +158,25 @@ impl Facts {
         u32::try_from(ports.iter().filter(|port| range.contains(**port)).count()).ok()
     }
 
-    /// Ports that one source and destination have for themselves.
-    pub(super) fn usable(&self) -> Option<u32> {
-        if let (Some(row), None) = (&self.row, self.narrowed()) {
-            return Some(row.usable);
-        }
+    /// Ports of the range with a socket that is bound and does not listen.
+    pub(super) fn bound_only(&self) -> Option<u32> {
+        Some(self.bound_by_others?.saturating_sub(self.listeners_inside()?))
+    }
+
+    /// Ports that the kernel may choose for the socket, whoever has them.
+    pub(super) fn offered(&self) -> Option<u32> {
         let range = self.narrowed().or(self.range)?;
         Some(range.width() - self.reserved_within(range)?)
+    }
+
+    /// Ports that one source and destination have for themselves.
+    pub(super) fn usable(&self) -> Option<u32> {
+        // How many are bound is counted over the whole range.
+        match (&self.row, self.narrowed()) {
+            (Some(row), None) => Some(row.usable),
+            (None, None) => Some(self.offered()?.saturating_sub(self.bound_by_others.unwrap_or(0))),
+            (_, Some(_)) => self.offered(),
+        }
     }
 
     /// Whether the kernel takes the connection for one of loopback: by either address (`tcp_twsk_unique`,

@@ -30,7 +30,7 @@ pub(in super::super) fn bind_without_port(facts: &Facts) -> Option<Advice> {
     if facts.protocol == Protocol::Udp {
         return Some(Advice::not_here(WHAT, "a UDP socket has a port for itself, wherever it sends"));
     }
-    let ports = facts.usable().map_or_else(|| "all ports".to_owned(), |usable| counted(usable, "port"));
+    let ports = facts.offered().map_or_else(|| "all ports".to_owned(), |offered| counted(offered, "port"));
     let gain = if facts.cause == Some(Cause::TupleInUse) {
         format!("connect() chooses among {ports} instead of trying one")
     } else {

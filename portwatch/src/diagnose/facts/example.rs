@@ -56,6 +56,14 @@ pub(in super::super) fn exhausted_range(low: u16, high: u16) -> Facts {
     Facts { range: Some(PortRange { low, high }), row: None, ..exhausted(&[]) }
 }
 
+/// The same, and two kinds of sockets have its ports: most of them, and the rest, are in these states.
+pub(in super::super) fn shared_range(low: u16, high: u16, states: [SocketState; 2]) -> Facts {
+    let usable = PortRange { low, high }.width();
+    let few = usable / 10;
+    let row = Occupancy { usable, ..row(&[(states[0], usable - few), (states[1], few)]) };
+    Facts { row: Some(row), ..exhausted_range(low, high) }
+}
+
 /// A row of the default range; one process has open what processes have open.
 pub(in super::super) fn row(by_state: &[(SocketState, u32)]) -> Occupancy {
     let sum = |wanted: fn(SocketState) -> bool| {

@@ -6,6 +6,7 @@ use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example, example::DEFAULT_RANGE};
 use crate::diagnose::figures::counted;
+use crate::event::SocketState;
 
 pub(super) const RULE: Rule = Rule {
     name: "small-range",
@@ -13,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     needs: "a shortage of ports, the range",
     check,
     advice: |facts| [widen(facts), everything_is_local(facts)].into_iter().flatten().collect(),
-    example: || example::exhausted_range(40_000, 40_999),
+    example: || example::shared_range(40_000, 40_999, [SocketState::Established, SocketState::TimeWait]),
 };
 
 fn check(facts: &Facts) -> Option<Evidence> {
