@@ -101,7 +101,7 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
     let failed = says("time-wait", &loopback(Some(2), Some(Cause::RangeExhausted)));
     assert!(failed.contains("tcp_tw_reuse would give them out again after 1000 ms"), "{failed}");
     let unknown = says("time-wait", &loopback(None, Some(Cause::RangeExhausted)));
-    assert!(!unknown.contains("is the most") && !unknown.contains("tcp_tw_reuse"), "{unknown}");
+    assert!(!unknown.contains("are the most") && !unknown.contains("tcp_tw_reuse"), "{unknown}");
 }
 
 #[test]
