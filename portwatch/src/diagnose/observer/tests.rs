@@ -5,7 +5,7 @@ use crate::diagnose::Cause;
 use crate::diagnose::facts::example::{failure, row, snapshot};
 use crate::diagnose::trouble::Troubles;
 use crate::event::{
-    BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Scope, SocketState, Stage, TimeWait,
+    BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Protocol, Scope, SocketState, Stage, TimeWait,
 };
 
 const OPEN: SocketState = SocketState::Established;
@@ -155,6 +155,19 @@ fn failures_that_no_snapshot_explains_leave_room_for_those_that_one_does() {
     observer.see(&Item::Failure(failure()));
     let all = verdicts(look(&mut observer, 2, vec![row(&[(OPEN, 28_232)])]));
     assert_eq!(all[0].cause, Some(Cause::RangeExhausted));
+}
+
+#[test]
+fn a_udp_socket_without_an_address_is_explained_by_a_look_at_where_it_went() {
+    let mut nowhere = failure();
+    let fault = &mut nowhere.fault;
+    (fault.protocol, fault.stage) = (Protocol::Udp, Stage::SocketLayer);
+    fault.address = "[::1]:53".parse().unwrap();
+    let mut observer = Observer::default();
+    observer.see(&Item::Failure(nowhere));
+    let all = verdicts(observer.see(&limited(53, 2, Vec::new())));
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all[0].diagnoses[0].rule, "no-ipv6-source");
 }
 
 #[test]

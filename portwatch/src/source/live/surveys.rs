@@ -270,8 +270,9 @@ fn is_shortage(failure: &Failure) -> bool {
 
 fn place(failure: &Failure) -> Place {
     let fault = &failure.fault;
-    // UDP's ports are the same whatever the destination.
-    let address = (fault.protocol != Protocol::Udp).then_some(fault.address);
+    // UDP's ports are the same whatever the destination; where a connect() found no address to send from, that matters.
+    let is_anywhere = fault.protocol == Protocol::Udp && fault.stage != Stage::SocketLayer;
+    let address = (!is_anywhere).then_some(fault.address);
     let Fault { call, stage, had_port, .. } = *fault;
     Place { netns: failure.netns, address, source: failure.source.ip(), call, stage, had_port }
 }

@@ -69,6 +69,8 @@ fn no_more_is_asked_for_than_the_failure_is_about() {
     assert_eq!(asked(&failure()), (some("10.0.0.2/32 Some(443)"), None));
     let udp = with(|fault| (fault.protocol, fault.stage) = (Protocol::Udp, Stage::Autobind));
     assert_eq!(asked(&udp), (some("10.0.0.2/32 Some(0)"), None));
+    let no_source = with(|fault| (fault.protocol, fault.stage) = (Protocol::Udp, Stage::SocketLayer));
+    assert_eq!(asked(&no_source), (some("10.0.0.2/32 Some(443)"), None));
     let bind = with(|fault| (fault.call, fault.stage) = (Call::Bind, Stage::Bind));
     assert_eq!(asked(&bind), (None, some("10.0.0.2")));
 }
