@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Cause;
-use super::figures::permille;
+use super::figures::{counted, permille};
 use crate::event::{BootNs, Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait};
 
 /// [`TimeWait::LENGTH_S`], among counts of ports.
@@ -167,6 +167,28 @@ impl Facts {
     pub(super) fn offered(&self) -> Option<u32> {
         let range = self.narrowed().or(self.range)?;
         Some(range.width() - self.reserved_within(range)?)
+    }
+
+    /// The same in words, as far as known.
+    pub(super) fn choice(&self) -> Option<String> {
+        let range = self.narrowed().or(self.range)?;
+        Some(match self.reserved_within(range) {
+            None => format!("ports of {range}"),
+            Some(0) => format!("{} of {range}", counted(range.width(), "port")),
+            Some(reserved) => {
+                format!("{} of {range} that are not reserved", counted(range.width() - reserved, "port"))
+            }
+        })
+    }
+
+    /// Who has all ports for itself.
+    pub(super) fn whose(&self) -> &'static str {
+        match (self.cause, self.protocol) {
+            (Some(Cause::BindRangeExhausted | Cause::UdpRangeExhausted), _) | (_, Protocol::Udp) => {
+                "each local address"
+            }
+            _ => "each source and destination",
+        }
     }
 
     /// Ports that one source and destination have for themselves.

@@ -3,10 +3,9 @@
 //! In: range, reserved ports, listeners. Out: advice. Must not know: which rule asks.
 
 use super::{Advice, Facts, setting};
-use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::TIME_WAIT_S;
 use crate::diagnose::figures::{counted, grouped, per_minute};
-use crate::event::{PortRange, Protocol};
+use crate::event::PortRange;
 
 const WHAT: &str = "widen net.ipv4.ip_local_port_range";
 /// Below, services are too many to be sure that those that listen now are all.
@@ -40,16 +39,12 @@ pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
     let reserved = facts.reserved_within(wide)? - facts.reserved_within(range)?;
     let without =
         if reserved == 0 { String::new() } else { format!(", without {} reserved ones", grouped(reserved)) };
-    let whose = match (facts.cause, facts.protocol) {
-        (Some(Cause::BindRangeExhausted), _) | (_, Protocol::Udp) => "each local address",
-        _ => "each source and destination",
-    };
     let rate = if facts.is_mostly_time_wait() {
         format!(": {} more connects/s, as each waits {TIME_WAIT_S} s", per_minute(more))
     } else {
         String::new()
     };
-    let gain = format!("{} for {whose}{without}{rate}", counted(more, "more port"));
+    let gain = format!("{} for {}{without}{rate}", counted(more, "more port"), facts.whose());
     let collides = named(&taken).map_or_else(String::new, |ports| {
         format!("; not {TOO_WIDE}, which would take what is listened on now: {ports}")
     });

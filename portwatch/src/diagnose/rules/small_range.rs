@@ -23,9 +23,10 @@ fn check(facts: &Facts) -> Option<Evidence> {
     Some(Evidence {
         weight_permille: weight(missing, DEFAULT_RANGE.width())?,
         sentence: format!(
-            "net.ipv4.ip_local_port_range is {}: {} for each source and destination, where Linux begins with {}",
+            "net.ipv4.ip_local_port_range is {}: {} for {}, where Linux begins with {}",
             range,
             counted(range.width(), "port"),
+            facts.whose(),
             counted(DEFAULT_RANGE.width(), "port")
         ),
         fragment: format!("the range has {}", counted(range.width(), "port")),

@@ -228,6 +228,48 @@ fn binds_and_udp_run_out_of_a_small_range_too() {
 }
 
 #[test]
+fn reserved_ports_are_not_counted_among_those_in_use() {
+    let with = |cause, protocol, high| Facts {
+        cause: Some(cause),
+        protocol,
+        reserved: Some(vec![PortRange { low: 40_000, high }]),
+        ..exhausted_range(40_000, 40_009)
+    };
+    let bind = |high| with(Cause::BindRangeExhausted, Protocol::Tcp, high);
+    let udp = |high| with(Cause::UdpRangeExhausted, Protocol::Udp, high);
+    let unknown = |facts| Facts { reserved: None, ..facts };
+    let cases = [
+        (
+            "bind-before-connect",
+            bind(40_007),
+            "each of the 2 ports of 40000-40009 that are not reserved is in use",
+        ),
+        ("udp-sockets", udp(40_007), "none of the 2 ports of 40000-40009 that are not reserved free"),
+        ("bind-before-connect", bind(40_009), "silent"),
+        ("udp-sockets", udp(40_009), "silent"),
+        ("bind-before-connect", unknown(bind(40_007)), "each of the ports of 40000-40009 is in use"),
+        ("udp-sockets", unknown(udp(40_007)), "none of the ports of 40000-40009 free"),
+    ];
+    for (name, facts, expected) in cases {
+        let said = says(name, &facts);
+        assert!(said.contains(expected), "{name}: {said}");
+    }
+    assert_eq!(verdict(&bind(40_009))[0].rule, "reserved-ports");
+}
+
+#[test]
+fn a_small_range_is_told_as_what_it_is_shared_by() {
+    for (cause, expected) in [
+        (Cause::RangeExhausted, "1,000 ports for each source and destination,"),
+        (Cause::BindRangeExhausted, "1,000 ports for each local address,"),
+        (Cause::UdpRangeExhausted, "1,000 ports for each local address,"),
+    ] {
+        let said = says("small-range", &Facts { cause: Some(cause), ..exhausted_range(40_000, 40_999) });
+        assert!(said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn who_left_ports_in_time_wait_is_named_where_it_is_known() {
     let left = |pid, name, time_wait| Holding { time_wait, ..holding(name, pid, time_wait) };
     let mut facts = exhausted(&[(SocketState::TimeWait, 28_200), (SocketState::Established, 32)]);
