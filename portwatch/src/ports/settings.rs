@@ -59,6 +59,7 @@ impl Settings {
                 tcp_tw_reuse: number(folder, "ipv4/tcp_tw_reuse"),
                 tcp_tw_reuse_delay_ms: number(folder, "ipv4/tcp_tw_reuse_delay"),
                 tcp_timestamps: number(folder, "ipv4/tcp_timestamps").map(|value: u32| value != 0),
+                ip_unprivileged_port_start: number(folder, "ipv4/ip_unprivileged_port_start"),
                 ipv6_disabled: ipv6_disabled(&folder.join("ipv6/conf")),
             },
         })
@@ -217,6 +218,7 @@ mod tests {
         put("ipv4/tcp_tw_reuse", "2\n");
         put("ipv4/tcp_tw_reuse_delay", "1000\n");
         put("ipv4/tcp_timestamps", "1\n");
+        put("ipv4/ip_unprivileged_port_start", "1024\n");
         // These two say what new interfaces begin with.
         put("ipv6/conf/all/disable_ipv6", "0\n");
         put("ipv6/conf/default/disable_ipv6", "0\n");
@@ -225,6 +227,7 @@ mod tests {
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay_ms: Some(1000),
             tcp_timestamps: Some(true),
+            ip_unprivileged_port_start: Some(1024),
             ipv6_disabled: Some(true),
         };
         assert_eq!(read(), expected);

@@ -38,6 +38,7 @@ pub(in super::super) fn healthy() -> Facts {
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay_ms: None,
             tcp_timestamps: Some(true),
+            ip_unprivileged_port_start: Some(1024),
             ipv6_disabled: Some(false),
         },
         namespace_is_hosts: Some(true),
