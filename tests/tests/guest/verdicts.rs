@@ -137,16 +137,19 @@ fn ports_in_time_wait_are_taken_over_when_the_setting_is_made_that_is_advised() 
 }
 
 #[test]
-fn a_wider_range_brings_as_many_ports_as_is_said() {
+fn a_wider_range_brings_as_many_ports_as_is_said_and_none_of_a_service() {
     let _netns = Netns::with_ports(40000, 40009).unwrap();
     let full = Full::new(SERVICE, 10).unwrap();
+    let _beside = TcpListener::bind("127.0.0.1:40100").unwrap();
     let session = told(connect_error);
     let verdict = verdict(&session);
     let widen = advice(verdict, "widen");
     follow(widen);
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let now = |key: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{key}")).unwrap();
+    assert_eq!(now("ip_local_reserved_ports").trim(), "40100");
+    let range = now("ip_local_port_range");
     let ends: Vec<u32> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
-    let more = ends[1] - ends[0] + 1 - 10;
+    let more = ends[1] - ends[0] + 1 - 10 - 1;
     let digits: String = widen["gain"]
         .as_str()
         .unwrap()

@@ -30,36 +30,76 @@ fn full() -> Facts {
 }
 
 #[test]
-fn a_range_is_widened_up_to_the_next_listeners() {
+fn a_range_is_widened_and_listeners_in_it_are_reserved_first() {
     let with = |listeners: &[u16], reserved: &[(u16, u16)]| {
         let reserved = reserved.iter().map(|(low, high)| PortRange { low: *low, high: *high }).collect();
         text(widen(&Facts { listeners: Some(listeners.to_vec()), reserved: Some(reserved), ..full() }))
     };
+    let range = "net.ipv4.ip_local_port_range=\"10000 65535\" | ";
+    let reserve = "helps: sysctl -w net.ipv4.ip_local_reserved_ports=";
     let cases = [
-        ("nobody is near", with(&[22], &[]), "=\"10000 65535\" | 27,304 more ports"),
-        ("one below", with(&[15_000], &[]), "=\"15002 65535\" | 22,302 more ports"),
+        ("nobody is near", with(&[22], &[]), format!("helps: sysctl -w {range}27,304 more ports")),
         (
-            "one below that is reserved",
-            with(&[15_000], &[(15_000, 15_000)]),
-            "27,303 more ports for each source",
+            "one just below",
+            with(&[32_700], &[]),
+            format!("{reserve}\"32700\" {range}27,303 more ports for each source and destination, without 1 of listeners"),
         ),
-        ("reserved ones bring nothing", with(&[], &[(20_000, 20_999)]), "without 1,000 reserved ones"),
+        (
+            "on both sides, in and far below the range",
+            with(&[22, 32_000, 32_001, 32_002, 40_000, 61_000], &[]),
+            format!("{reserve}\"32000-32002,40000,61000\" {range}27,300 more ports"),
+        ),
+        (
+            "what is reserved stays so",
+            with(&[8000, 32_700, 32_766], &[(8080, 8080), (32_701, 32_765)]),
+            format!(
+                "{reserve}\"8080,32700-32766\" {range}27,237 more ports for each source and destination, \
+                 without 65 reserved ones and 2 of listeners"
+            ),
+        ),
+        (
+            "one that is reserved already",
+            with(&[15_000], &[(15_000, 15_000)]),
+            format!("helps: sysctl -w {range}27,303 more ports for each source"),
+        ),
+        ("reserved ones bring nothing", with(&[], &[(20_000, 20_999)]), "without 1,000 reserved ones".to_owned()),
         (
             "what 1024 would take",
-            with(&[3306, 5432], &[]),
-            "not 1024-65535, which would take what is listened on now: 3306, 5432",
+            with(&[3306, 5432, 15_000], &[]),
+            "not 1024-65535, which would take what is listened on now: 3306, 5432".to_owned(),
         ),
         (
-            "listeners on both sides",
-            with(&[32_000, 61_500], &[]),
-            "not here: only 1,266 ports could be added to 32768-60999 without those of listeners: 32000, 61500",
+            "there are services everywhere",
+            with(&[vec![31_999], (10_000..31_500).collect(), (61_000..=65_535).collect()].concat(), &[]),
+            "not here: only 1,267 ports could be added to 32768-60999 without those of listeners: 10000, 10001, \
+             10002, 10003, 10004 and 26032 more"
+                .to_owned(),
         ),
     ];
     for (what, said, expected) in cases {
-        assert!(said.contains(expected), "{what}: {said}");
+        assert!(said.contains(&expected), "{what}: {said}");
     }
     assert_eq!(text(widen(&Facts { listeners: None, ..full() })), "silent");
     assert_eq!(text(widen(&Facts { reserved: None, ..full() })), "silent");
+}
+
+#[test]
+fn a_range_is_not_widened_to_where_the_kernel_refuses_it() {
+    let with = |start, low, high| {
+        let settings = Settings { ip_unprivileged_port_start: start, ..full().settings };
+        text(widen(&Facts { settings, range: Some(PortRange { low, high }), ..full() }))
+    };
+    for (start, low, high, expected) in [
+        (None, 32_768, 60_999, "=\"10000 65535\""),
+        (Some(1024), 32_768, 60_999, "=\"10000 65535\""),
+        (Some(20_000), 32_768, 60_999, "=\"20000 65535\""),
+        (Some(20_001), 32_768, 60_999, "=\"20002 65535\""),
+        (Some(60_999), 60_999, 60_999, "=\"60999 65534\""),
+        (Some(0), 5_000, 20_000, "=\"5000 65535\""),
+    ] {
+        let said = with(start, low, high);
+        assert!(said.contains(expected), "{start:?}, {low}-{high}: {said}");
+    }
 }
 
 #[test]
