@@ -50,10 +50,11 @@ pub struct Facts {
     pub at: Option<BootNs>,
     /// For how long at least the oldest open connection of the row has been open.
     pub open_for: Option<Duration>,
-    /// Connections of the row that this side has ended in a second. Where none is free these are as many as come back.
-    pub ends_per_s: Option<u32>,
-    /// Calls that failed in a second, as far as they were shown.
-    pub failures_per_s: Option<u32>,
+    /// Connections of the row that this side has ended, at a rate of so many in a minute. Where none is free these are as many as come back.
+    pub ends_per_minute: Option<u32>,
+    /// Calls that failed in a minute, as far as they were shown. Who fails may try again, so that these are not wanted in
+    /// addition.
+    pub failures_per_minute: Option<u32>,
     /// A process in the namespace.
     pub inside: Option<Tgid>,
     /// Whether the namespace is the one that portwatch runs in.
@@ -86,8 +87,8 @@ impl Facts {
             row: None,
             at: None,
             open_for: None,
-            ends_per_s: None,
-            failures_per_s: None,
+            ends_per_minute: None,
+            failures_per_minute: None,
             inside: None,
             namespace_is_own: false,
             bound_visible: None,
@@ -228,21 +229,16 @@ impl Facts {
         }
     }
 
-    /// Connections a second that the usable ports can carry, where each keeps its port for the whole TIME_WAIT.
-    pub(super) fn carries_per_s(&self) -> Option<u32> {
+    /// Connections a minute that the usable ports can carry, where each keeps its port for the whole TIME_WAIT.
+    pub(super) fn carries_per_minute(&self) -> Option<u32> {
         let in_full = self.reuses_time_wait() == Some(false);
-        self.usable().filter(|_| in_full).map(|usable| usable / TIME_WAIT_S)
+        self.usable().filter(|_| in_full).map(|usable| usable * 60 / TIME_WAIT_S)
     }
 
     /// The host's range, if the namespace is another one and has a narrower range.
     pub(super) fn wider_on_host(&self) -> Option<PortRange> {
         let host = self.hosts_range.filter(|_| self.namespace_is_hosts == Some(false))?;
         (host.width() > self.range?.width()).then_some(host)
-    }
-
-    /// Connections a second that are wanted: those that end, and those that fail.
-    pub(super) fn wanted_per_s(&self) -> Option<u32> {
-        Some(self.ends_per_s? + self.failures_per_s.unwrap_or(0))
     }
 
     /// From where to where, as far as known.

@@ -1,6 +1,6 @@
 //! Failures that wait for a snapshot to explain them.
 //!
-//! In: failures. Out: the last of each kind, and how many there are in a second, for a snapshot that is about them. Must
+//! In: failures. Out: the last of each kind, and how many there are in a minute, for a snapshot that is about them. Must
 //! not know: what is made of them.
 
 use super::observer::ByKind;
@@ -19,8 +19,8 @@ const LEAST_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) last: Failure,
-    /// Those that were shown.
-    pub(super) failures_per_s: Option<u32>,
+    /// Those that were shown: there may be more.
+    pub(super) failures_per_minute: Option<u32>,
     since: BootNs,
     count: u64,
 }
@@ -49,7 +49,7 @@ impl Troubles {
         }
         if self.0.len() < Self::MAX {
             let trouble =
-                Trouble { last: failure.clone(), failures_per_s: None, since: failure.at, count: 1 };
+                Trouble { last: failure.clone(), failures_per_minute: None, since: failure.at, count: 1 };
             self.0.insert(key, trouble);
         }
     }
@@ -71,8 +71,8 @@ impl Trouble {
         self.last = failure.clone();
         let passed = failure.at.0.saturating_sub(self.since.0);
         if passed >= LEAST_NS {
-            let per_s = u128::from(self.count) * 1_000_000_000 / u128::from(passed);
-            self.failures_per_s = u32::try_from(per_s).ok();
+            let per_minute = u128::from(self.count) * 60_000_000_000 / u128::from(passed);
+            self.failures_per_minute = u32::try_from(per_minute).ok();
         }
         if passed >= WINDOW_NS {
             (self.since, self.count) = (failure.at, 0);

@@ -4,20 +4,27 @@
 
 use super::{Advice, Facts, How};
 use crate::diagnose::cause::Cause;
-use crate::diagnose::figures::{counted, grouped};
+use crate::diagnose::figures::{counted, grouped, per_minute};
 use crate::event::{Protocol, SocketState};
 
-/// Connection reuse: how many connects a second it must save.
+/// Connection reuse: what the ports can carry.
 pub(in super::super) fn reuse_connections(facts: &Facts) -> Advice {
     const WHAT: &str = "keep connections open and reuse them (keep-alive, a pool with a bound)";
-    let gain = match (facts.carries_per_s(), facts.wanted_per_s()) {
-        (Some(carries), Some(rate)) if rate > carries => format!(
-            "it must save {} of {} connects/s: {} is what the ports can carry",
-            grouped(rate - carries),
-            grouped(rate),
-            grouped(carries)
+    let gain = match (facts.carries_per_minute(), facts.ends_per_minute) {
+        (Some(carries), Some(ended)) if ended > carries => format!(
+            "the ports can carry {} of the {} connects/s that end now",
+            per_minute(carries),
+            per_minute(ended)
         ),
-        (Some(carries), _) => format!("new connections must stay below {} connects/s", grouped(carries)),
+        (Some(carries), ended) => {
+            let ended = ended.map_or_else(String::new, |rate| format!("; {} end now", per_minute(rate)));
+            let fail = if facts.failures_per_minute.is_none() || ended.is_empty() {
+                ""
+            } else {
+                ", and calls that fail may be retries"
+            };
+            format!("new connections must stay below {} connects/s{ended}{fail}", per_minute(carries))
+        }
         (None, _) => "each connect that is saved is a port less in TIME_WAIT".to_owned(),
     };
     let how = "in the client: one connection for many requests; the end that closes first has the TIME_WAIT";

@@ -5,9 +5,8 @@ use super::{
     take_over_time_wait, widen,
 };
 use crate::diagnose::Facts;
-use crate::diagnose::facts::example::{exhausted, healthy};
-use crate::event::{PortRange, Protocol, SocketState};
-use crate::event::{Settings, Tgid};
+use crate::diagnose::facts::example::{exhausted, healthy, row};
+use crate::event::{Occupancy, PortRange, Protocol, Settings, SocketState, Tgid};
 
 /// The whole advice as text.
 fn text(advice: Option<Advice>) -> String {
@@ -164,10 +163,21 @@ fn taking_over_time_wait_is_advised_only_where_it_changes_something() {
 
 #[test]
 fn reuse_and_addresses_say_how_much_is_needed() {
-    let busy = Facts { ends_per_s: Some(470), failures_per_s: Some(530), ..full() };
-    assert!(text(Some(reuse_connections(&busy))).contains("it must save 530 of 1,000 connects/s: 470 is"));
+    let busy = Facts { ends_per_minute: Some(60_000), failures_per_minute: Some(120_000), ..full() };
+    assert!(
+        text(Some(reuse_connections(&busy)))
+            .contains("the ports can carry 470 of the 1,000 connects/s that end now")
+    );
     assert!(text(Some(reuse_connections(&full()))).contains("must stay below 470 connects/s"));
     assert!(text(more_addresses(&busy)).contains("1,000 connects/s need 3 in all"));
+    // A client that tries again and again.
+    let retries = Facts { ends_per_minute: Some(27_900), ..busy.clone() };
+    let said = text(Some(reuse_connections(&retries)));
+    assert!(
+        said.contains("must stay below 470 connects/s; 465 end now, and calls that fail may be retries"),
+        "{said}"
+    );
+    assert!(!text(more_addresses(&retries)).contains("in all"));
     let unknown = Facts { range: None, row: None, ..healthy() };
     assert!(text(Some(reuse_connections(&unknown))).contains("a port less in TIME_WAIT"));
     assert_eq!(text(more_addresses(&unknown)), "silent");
@@ -177,6 +187,21 @@ fn reuse_and_addresses_say_how_much_is_needed() {
     assert!(!text(Some(reuse_connections(&reused))).contains("connects/s"));
     let local = Facts { destination: Some("127.0.0.1:80".parse().unwrap()), ..busy };
     assert!(text(more_addresses(&local)).contains("127.0.0.2"));
+}
+
+#[test]
+fn few_ports_carry_less_than_one_connection_a_second() {
+    let few = |usable| {
+        let row = row(&[(SocketState::TimeWait, usable)]);
+        Facts { row: Some(Occupancy { usable, ..row }), ends_per_minute: Some(90), ..full() }
+    };
+    assert!(text(Some(reuse_connections(&few(5)))).contains("carry 0.1 of the 1.5 connects/s"));
+    assert!(
+        text(more_addresses(&few(5)))
+            .contains("brings 5 ports, 0.1 connects/s; 1.5 connects/s need 18 in all")
+    );
+    assert!(text(take_over_time_wait(&few(100))).contains("at most 100 connects/s instead of 1.7"));
+    assert!(text(take_over_time_wait(&few(5))).contains("at most 5.0 connects/s instead of 0.1"));
 }
 
 #[test]

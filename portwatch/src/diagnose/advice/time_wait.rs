@@ -7,7 +7,7 @@
 
 use super::{Advice, Facts, setting};
 use crate::diagnose::facts::TIME_WAIT_S;
-use crate::diagnose::figures::grouped;
+use crate::diagnose::figures::per_minute;
 
 const WHAT: &str = "let outgoing connections take over ports in TIME_WAIT (net.ipv4.tcp_tw_reuse)";
 
@@ -35,12 +35,12 @@ pub(in super::super) fn take_over_time_wait(facts: &Facts) -> Option<Advice> {
     }
     let value = if loopback { 2 } else { 1 };
     let usable = facts.usable()?;
-    let most = u128::from(usable) * 1000 / delay.max(1);
+    let most = u128::from(usable) * 60_000 / delay.max(1);
     let gain = format!(
         "it is {now} now; a port comes back after {delay} ms instead of {TIME_WAIT_S} s: at most {} connects/s \
          instead of {}",
-        grouped(u64::try_from(most).unwrap_or(u64::MAX)),
-        grouped(usable / TIME_WAIT_S)
+        per_minute(u64::try_from(most).unwrap_or(u64::MAX)),
+        per_minute(usable)
     );
     let cost = "for outgoing connections only, and only if the other end uses TCP timestamps too; \
                 up to Linux 6.13 it may take until the second whole second";

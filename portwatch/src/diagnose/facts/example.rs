@@ -31,7 +31,7 @@ pub(in super::super) fn healthy() -> Facts {
         bound_by_others: Some(0),
         listeners: Some(vec![22, 5432, 9100]),
         row: Some(row(&[(SocketState::Established, 40), (SocketState::TimeWait, 900)])),
-        ends_per_s: Some(15),
+        ends_per_minute: Some(900),
         namespace_is_own: true,
         bound_visible: Some(true),
         settings: Settings {
@@ -49,7 +49,7 @@ pub(in super::super) fn healthy() -> Facts {
 
 /// As above, but a connect() found no port, with these sockets there.
 pub(in super::super) fn exhausted(by_state: &[(SocketState, u32)]) -> Facts {
-    Facts { cause: Some(Cause::RangeExhausted), row: Some(row(by_state)), ends_per_s: None, ..healthy() }
+    Facts { cause: Some(Cause::RangeExhausted), row: Some(row(by_state)), ends_per_minute: None, ..healthy() }
 }
 
 /// The same with a range of its own.

@@ -179,7 +179,7 @@ fn ports_that_come_back_before_one_looks_are_told_as_that() {
 }
 
 #[test]
-fn calls_that_fail_count_as_wanted() {
+fn calls_that_fail_are_told_beside_what_ends() {
     let mut observer = Observer::default();
     for tenth in 0..50 {
         observer
@@ -187,7 +187,7 @@ fn calls_that_fail_count_as_wanted() {
     }
     let all = verdicts(look(&mut observer, 6, vec![row(&[(SocketState::TimeWait, 28_232)])]));
     let sentence = &all[0].diagnoses[0].evidence.sentence;
-    assert!(sentence.contains("470 connections end in a second, and 10 fail"), "{sentence}");
+    assert!(sentence.contains("470 connections end in a second, and at least 10 calls fail"), "{sentence}");
 }
 
 /// Ten minutes of a client that opens and closes connections: warnings and recoveries.

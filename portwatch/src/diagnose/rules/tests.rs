@@ -41,7 +41,7 @@ fn each_rule_says_this_case_with_its_numbers() {
         (
             "time-wait",
             "28,100 of the 28,232 ports from 10.0.0.1 to 10.0.0.2:443 are in TIME_WAIT, left by connections \
-          that are over; 465 connections end in a second, and 120 fail; 470 connects/s are the most 28,232 ports can carry, as each waits 60 s",
+          that are over; 465 connections end in a second, and at least 120 calls fail, retries included; 470 connects/s are the most 28,232 ports can carry, as each waits 60 s",
         ),
         (
             "live-connections",

@@ -27,8 +27,8 @@ pub(super) const RULE: Rule = Rule {
         checked.into_iter().flatten().chain(about_time_wait()).chain(everything_is_local(facts)).collect()
     },
     example: || Facts {
-        ends_per_s: Some(465),
-        failures_per_s: Some(120),
+        ends_per_minute: Some(27_900),
+        failures_per_minute: Some(7_200),
         ..example::exhausted(&[(SocketState::TimeWait, 28_100), (SocketState::Established, 132)])
     },
 };
@@ -54,10 +54,12 @@ fn check(facts: &Facts) -> Option<Evidence> {
         ),
         None => String::new(),
     };
-    let fails = facts.failures_per_s.map_or_else(String::new, |rate| format!(", and {} fail", grouped(rate)));
-    let rate = facts
-        .ends_per_s
-        .map_or_else(String::new, |rate| format!("; {} end in a second{fails}", counted(rate, "connection")));
+    let fails = facts.failures_per_minute.map_or_else(String::new, |rate| {
+        format!(", and at least {} calls fail, retries included", per_minute(rate))
+    });
+    let rate = facts.ends_per_minute.map_or_else(String::new, |rate| {
+        format!("; {} connections end in a second{fails}", per_minute(rate))
+    });
     Some(Evidence {
         weight_permille,
         sentence: format!(
