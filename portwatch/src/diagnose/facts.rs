@@ -15,6 +15,8 @@ use crate::event::{BootNs, Holding, Occupancy, PortRange, Protocol, Settings, So
 
 /// [`TimeWait::LENGTH_S`], among counts of ports.
 pub(super) const TIME_WAIT_S: u32 = TimeWait::LENGTH_S as u32;
+/// [`TimeWait::COUNTED_S`]: those in TIME_WAIT are known to be older, or not.
+pub(super) const COUNTED: Duration = Duration::from_secs(TimeWait::COUNTED_S as u64);
 /// Youngest TIME_WAIT that `tcp_tw_reuse` lets go, before Linux 6.14 made a setting of it (`tcp_tw_reuse_delay`).
 const REUSE_DELAY: Duration = Duration::from_secs(1);
 /// From this share of the usable ports on, a shortage is near: when connections come steadily and each keeps its port
@@ -115,8 +117,7 @@ impl Facts {
     /// Whether TIME_WAIT in its whole length holds more ports than all else, so that rates tell what more ports bring.
     pub(super) fn is_mostly_time_wait(&self) -> bool {
         let waiting = |row| Self::in_states(row, &[SocketState::TimeWait]);
-        self.reuses_time_wait() == Some(false)
-            && self.short_row().is_some_and(|row| waiting(row) > row.used / 2)
+        self.waits_in_full() && self.short_row().is_some_and(|row| waiting(row) > row.used / 2)
     }
 
     /// The row, if its ports can explain the shortage: not where the socket chose among few of them.
@@ -229,10 +230,24 @@ impl Facts {
         }
     }
 
+    /// Ports in TIME_WAIT that nobody was let take over although settings allow it and their time had come: the other
+    /// side used no timestamps, or the sockets were bound before they connected. None where that is not so for most.
+    pub(super) fn refused_time_wait(&self) -> Option<u32> {
+        let row =
+            self.short_row().filter(|_| self.cause.is_some() && self.reuses_time_wait() == Some(true))?;
+        let waiting = Self::in_states(row, &[SocketState::TimeWait]);
+        let old = waiting.saturating_sub(row.time_wait?.last_10_s);
+        (self.reuse_delay() < COUNTED && old > waiting / 2).then_some(old)
+    }
+
+    /// Whether a port in TIME_WAIT is not to be had before that is over.
+    pub(super) fn waits_in_full(&self) -> bool {
+        self.reuses_time_wait() == Some(false) || self.refused_time_wait().is_some()
+    }
+
     /// Connections a minute that the usable ports can carry, where each keeps its port for the whole TIME_WAIT.
     pub(super) fn carries_per_minute(&self) -> Option<u32> {
-        let in_full = self.reuses_time_wait() == Some(false);
-        self.usable().filter(|_| in_full).map(|usable| usable * 60 / TIME_WAIT_S)
+        self.usable().filter(|_| self.waits_in_full()).map(|usable| usable * 60 / TIME_WAIT_S)
     }
 
     /// The host's range, if the namespace is another one and has a narrower range.

@@ -4,9 +4,9 @@ use super::{
     Advice, How, Standing, bind_without_port, everything_is_local, more_addresses, reuse_connections,
     take_over_time_wait, widen,
 };
-use crate::diagnose::Facts;
 use crate::diagnose::facts::example::{exhausted, healthy, row};
-use crate::event::{Occupancy, PortRange, Protocol, Settings, SocketState, Tgid};
+use crate::diagnose::{Cause, Facts};
+use crate::event::{Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait};
 
 /// The whole advice as text.
 fn text(advice: Option<Advice>) -> String {
@@ -162,6 +162,55 @@ fn taking_over_time_wait_is_advised_only_where_it_changes_something() {
 }
 
 #[test]
+fn a_setting_that_the_sockets_disprove_is_not_said_to_work() {
+    // Of 28,232 this many began to wait in the last ten seconds.
+    let with = |young, delay, cause, value, destination: &str| {
+        let settings = Settings {
+            tcp_tw_reuse: Some(value),
+            tcp_tw_reuse_delay_ms: delay,
+            tcp_timestamps: Some(true),
+            ..Settings::default()
+        };
+        let mut facts = Facts { settings, cause, destination: Some(destination.parse().unwrap()), ..full() };
+        facts.row.as_mut().unwrap().time_wait = Some(TimeWait { last_10_s: young, over_in_s: 60 });
+        facts
+    };
+    let short = Some(Cause::RangeExhausted);
+    let (far, near) = ("10.0.0.2:80", "127.0.0.1:80");
+    let disproved = "28,000 of the ports have been in TIME_WAIT for 10 s or longer";
+    for (what, facts, expected) in [
+        ("old ones", with(232, None, short, 1, far), disproved),
+        ("old ones on loopback", with(232, Some(5_000), short, 2, near), disproved),
+        (
+            "young ones",
+            with(20_000, None, short, 1, far),
+            "it is 1 already: a port comes back after 1000 ms if",
+        ),
+        (
+            "a long delay",
+            with(232, Some(30_000), short, 1, far),
+            "it is 1 already: a port comes back after 30000 ms if",
+        ),
+        (
+            "nobody asked for them",
+            with(232, None, None, 1, far),
+            "it is 1 already: a port comes back after 1000 ms if",
+        ),
+    ] {
+        let said = text(take_over_time_wait(&facts));
+        assert!(said.contains(expected), "{what}: {said}");
+    }
+    // They carry no more than without it.
+    let slow = with(232, None, short, 1, far);
+    assert!(text(Some(reuse_connections(&slow))).contains("must stay below 470 connects/s"));
+    let sentence = &crate::diagnose::verdict(&slow)[0].evidence.sentence;
+    assert!(
+        sentence.contains("470 connects/s are the most") && sentence.contains("although tcp_tw_reuse"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn reuse_and_addresses_say_how_much_is_needed() {
     let busy = Facts { ends_per_minute: Some(60_000), failures_per_minute: Some(120_000), ..full() };
     assert!(
@@ -182,7 +231,8 @@ fn reuse_and_addresses_say_how_much_is_needed() {
     assert!(text(Some(reuse_connections(&unknown))).contains("a port less in TIME_WAIT"));
     assert_eq!(text(more_addresses(&unknown)), "silent");
     let settings = Settings { tcp_tw_reuse: Some(1), ..busy.settings };
-    let reused = Facts { settings, ..busy.clone() };
+    let mut reused = Facts { settings, ..busy.clone() };
+    reused.row.as_mut().unwrap().time_wait = Some(TimeWait { last_10_s: 28_232, over_in_s: 60 });
     assert!(!text(more_addresses(&reused)).contains("connects/s"), "TIME_WAIT does not limit the rate then");
     assert!(!text(Some(reuse_connections(&reused))).contains("connects/s"));
     let local = Facts { destination: Some("127.0.0.1:80".parse().unwrap()), ..busy };

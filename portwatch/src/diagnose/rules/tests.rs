@@ -5,7 +5,12 @@ use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::Facts;
 use crate::diagnose::facts::example::{exhausted, exhausted_range, healthy, holding, row};
 use crate::diagnose::{Standing, verdict};
-use crate::event::{BootNs, Holder, Holding, Occupancy, PortRange, Protocol, Settings, SocketState};
+use crate::event::{
+    BootNs, Holder, Holding, Occupancy, PortRange, Protocol, Settings, SocketState, TimeWait,
+};
+
+/// Younger than any delay.
+const YOUNG: TimeWait = TimeWait { last_10_s: 28_232, over_in_s: 60 };
 
 fn rule(name: &str) -> &'static Rule {
     RULES.iter().find(|rule| rule.name == name).expect("no such rule")
@@ -93,7 +98,8 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
         cause,
         destination: Some("127.0.0.1:8080".parse().unwrap()),
         settings: Settings { tcp_tw_reuse, ..healthy().settings },
-        ..exhausted(&[(SocketState::TimeWait, 28_232)])
+        row: Some(Occupancy { time_wait: Some(YOUNG), ..row(&[(SocketState::TimeWait, 28_232)]) }),
+        ..exhausted(&[])
     };
     assert_eq!(says("time-wait", &loopback(Some(2), None)), "silent");
     assert_eq!(says("time-wait", &loopback(None, None)), "silent");

@@ -42,9 +42,11 @@ fn check(facts: &Facts) -> Option<Evidence> {
     if facts.cause.is_none() && reused != Some(false) {
         return None;
     }
+    let refused =
+        if facts.refused_time_wait().is_some() { ", although tcp_tw_reuse allows less" } else { "" };
     let most = match reused {
-        Some(false) => format!(
-            "; {} connects/s are the most {} can carry, as each waits {TIME_WAIT_S} s",
+        _ if facts.waits_in_full() => format!(
+            "; {} connects/s are the most {} can carry, as each waits {TIME_WAIT_S} s{refused}",
             per_minute(row.usable),
             counted(row.usable, "port")
         ),
@@ -52,7 +54,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
             "; tcp_tw_reuse would give them out again after {} ms, if both ends use timestamps",
             facts.reuse_delay().as_millis()
         ),
-        None => String::new(),
+        Some(false) | None => String::new(),
     };
     let fails = facts.failures_per_minute.map_or_else(String::new, |rate| {
         format!(", and at least {} calls fail, retries included", per_minute(rate))
