@@ -54,7 +54,7 @@ fn advice<'a>(verdict: &'a Value, words: &str) -> &'a Value {
 /// Runs the command of a piece of advice as an operator would, from inside the namespace.
 fn follow(advice: &Value) {
     let line = advice["command"].as_str().unwrap();
-    let inside = line.find("sysctl").map(|at| &line[at..]).unwrap();
+    let inside = line.split_once(" -n ").map_or(line, |(_, inside)| inside);
     let status = Command::new("sh").args(["-c", inside]).status().unwrap();
     assert!(status.success(), "{inside}: {status}");
 }
@@ -212,20 +212,25 @@ fn leave_port_to_connect(socket: &Socket) {
 }
 
 #[test]
-fn ipv6_without_an_address_is_told_and_its_remedy_works() {
-    let _netns = Netns::new().unwrap();
-    set("ipv6/conf/lo/disable_ipv6", "1").unwrap();
-    let connect = || TcpStream::connect("[::1]:8080").unwrap_err();
-    let session = told(connect);
-    let failure = session.failures().next().unwrap();
-    if failure["cause"] != "no_source_address" {
-        println!("skipped: this kernel says {} instead of that there is no address", failure["errno"]);
-        return;
+fn ipv6_without_an_address_is_told_and_its_remedies_work() {
+    let disabled = || set("ipv6/conf/lo/disable_ipv6", "1").unwrap();
+    let down = || assert!(Command::new("ip").args(["link", "set", "lo", "down"]).status().unwrap().success());
+    let cases: [(fn(), &str); 2] = [(disabled, "enable IPv6"), (down, "bring lo up")];
+    for (break_it, remedy) in cases {
+        let _netns = Netns::new().unwrap();
+        break_it();
+        let connect = || TcpStream::connect("[::1]:8080").unwrap_err();
+        let session = told(connect);
+        let failure = session.failures().next().unwrap();
+        if failure["cause"] != "no_source_address" {
+            println!("skipped: this kernel says {} instead of that there is no address", failure["errno"]);
+            return;
+        }
+        let verdict = verdict(&session);
+        assert_eq!(rules(verdict), ["no-ipv6-source"], "{verdict}");
+        follow(advice(verdict, remedy));
+        assert_eq!(connect().raw_os_error(), Some(Errno::ECONNREFUSED as i32), "{remedy}");
     }
-    let verdict = verdict(&session);
-    assert_eq!(rules(verdict), ["no-ipv6-source"], "{verdict}");
-    set("ipv6/conf/lo/disable_ipv6", "0").unwrap();
-    assert_eq!(connect().raw_os_error(), Some(Errno::ECONNREFUSED as i32));
 }
 
 #[test]

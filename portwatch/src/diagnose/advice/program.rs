@@ -71,16 +71,34 @@ pub(in super::super) fn bound_the_pool(facts: &Facts) -> Option<Advice> {
     Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
 }
 
-/// What keeps answers away.
-pub(in super::super) fn reach_the_peer(facts: &Facts) -> Option<Advice> {
-    const WHAT: &str = "let the other side's answers through";
+/// Attempts to connect that cannot pile up into a shortage. A socket that is closed in SYN_SENT is gone at once
+/// (`__tcp_close`, net/ipv4/tcp.c).
+pub(in super::super) fn bound_the_attempts(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "give up attempts earlier, and make fewer at a time";
     let how = format!(
-        "look for what drops packets of {}: a firewall or load balancer that has forgotten the connections, a host that is \
-         gone; tcpdump shows FINs sent again and again",
-        facts.destination?
+        "a timeout of the program's own for connect(), then close(); fewer than {} attempts at a time for each destination. \
+         By itself the kernel gives up after net.ipv4.tcp_syn_retries, six of which take two minutes",
+        grouped(facts.usable()?)
     );
-    let gain = "a port comes back as soon as its FIN is acknowledged".to_owned();
+    let gain = "an attempt that is closed gives its port back at once".to_owned();
     Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
+}
+
+/// What keeps answers away: to SYNs, or to FINs.
+pub(in super::super) fn reach_the_peer(facts: &Facts, state: SocketState) -> Option<Advice> {
+    const WHAT: &str = "let the other side's answers through";
+    let destination = facts.destination?;
+    let (who, packets, gain) = if state == SocketState::SynSent {
+        let who = "a firewall, a wrong route, a host that is down";
+        (who, "SYNs", "an attempt that is answered, or refused, no longer waits")
+    } else {
+        let who = "a firewall or load balancer that has forgotten the connections, a host that is gone";
+        (who, "FINs", "a port comes back as soon as its FIN is acknowledged")
+    };
+    let how = format!(
+        "look for what drops packets of {destination}: {who}; tcpdump shows {packets} sent again and again"
+    );
+    Some(Advice::helps(WHAT, How::Arrangement(how), gain.to_owned(), None))
 }
 
 /// The end that leaks closes: in CLOSE_WAIT this one, in FIN_WAIT2 the other one.

@@ -1,8 +1,8 @@
 //! Tests of advice: what it says here, and that it is silent without its facts.
 
 use super::{
-    Advice, How, Standing, bind_without_port, everything_is_local, more_addresses, reuse_connections,
-    take_over_time_wait, widen,
+    Advice, How, Standing, bind_without_port, everything_is_local, ipv6_source, more_addresses,
+    reuse_connections, take_over_time_wait, widen,
 };
 use crate::diagnose::facts::example::{exhausted, healthy, row};
 use crate::diagnose::{Cause, Facts};
@@ -252,6 +252,48 @@ fn few_ports_carry_less_than_one_connection_a_second() {
     );
     assert!(text(take_over_time_wait(&few(100))).contains("at most 100 connects/s instead of 1.7"));
     assert!(text(take_over_time_wait(&few(5))).contains("at most 5.0 connects/s instead of 0.1"));
+}
+
+#[test]
+fn without_an_ipv6_address_one_is_told_how_to_get_one() {
+    let with = |destination: &str, ipv6_disabled| {
+        let facts = Facts {
+            cause: Some(Cause::NoSourceAddress),
+            destination: Some(destination.parse().unwrap()),
+            settings: Settings { ipv6_disabled, ..Settings::default() },
+            ..healthy()
+        };
+        ipv6_source(&facts).into_iter().map(|advice| text(Some(advice))).collect::<Vec<_>>().join("\n")
+    };
+    let (enable_lo, enable) =
+        ("sysctl -w net.ipv6.conf.lo.disable_ipv6=0", "sysctl -w net.ipv6.conf.all.disable_ipv6=0");
+    let (up, assign, other) = ("ip link set lo up", "ip -6 addr", "IPv4");
+    let (near, far) = ("[::1]:8080", "[2001:db8::1]:443");
+    let cases = [
+        (near, Some(true), vec![enable_lo, "127.0.0.1"], vec![up, assign]),
+        (near, Some(false), vec![up, "127.0.0.1", "portwatch does not see"], vec![enable_lo, assign]),
+        (near, None, vec![enable_lo, up, "127.0.0.1"], vec![assign]),
+        (far, Some(true), vec![enable, other], vec![up, assign]),
+        (far, Some(false), vec![assign, other], vec![up, enable]),
+        (far, None, vec![assign, enable, other], vec![up]),
+    ];
+    for (destination, disabled, there, absent) in cases {
+        let said = with(destination, disabled);
+        assert!(there.iter().all(|words| said.contains(words)), "{destination} {disabled:?}: {said}");
+        assert!(!absent.iter().any(|words| said.contains(words)), "{destination} {disabled:?}: {said}");
+    }
+    let elsewhere = Facts {
+        cause: Some(Cause::NoSourceAddress),
+        destination: Some(near.parse().unwrap()),
+        namespace_is_hosts: Some(false),
+        namespace_is_own: false,
+        inside: Some(Tgid(7)),
+        ..healthy()
+    };
+    assert!(
+        text(ipv6_source(&elsewhere).into_iter().next())
+            .starts_with("helps: nsenter -t 7 -n ip link set lo up")
+    );
 }
 
 #[test]

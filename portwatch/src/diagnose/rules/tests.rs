@@ -41,6 +41,16 @@ fn each_rule_is_silent_on_a_healthy_host_and_where_nothing_is_known() {
 }
 
 #[test]
+fn each_rule_advises_something_but_where_nothing_is_known_to_help() {
+    for rule in &RULES {
+        let helps = (rule.advice)(&(rule.example)())
+            .iter()
+            .any(|advice| matches!(advice.standing, Standing::Helps { .. }));
+        assert_eq!(helps, !["unseen-holders", "narrow-socket"].contains(&rule.name), "{}", rule.name);
+    }
+}
+
+#[test]
 fn each_rule_says_this_case_with_its_numbers() {
     let cases = [
         (
