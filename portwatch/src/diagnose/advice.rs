@@ -15,7 +15,7 @@ pub(super) use circulating::{about_time_wait, everything_is_local};
 pub(super) use ipv6::ipv6_source;
 pub(super) use program::{
     bind_without_port, bound_the_attempts, bound_the_pool, close_at_the_end, reach_the_peer,
-    reuse_connections, whole_range_on_socket,
+    reuse_connections, whole_range_on_socket, widen_own_range,
 };
 pub(super) use time_wait::take_over_time_wait;
 pub(super) use widen::widen;

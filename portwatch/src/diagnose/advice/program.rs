@@ -59,6 +59,25 @@ pub(in super::super) fn whole_range_on_socket(facts: &Facts) -> Option<Advice> {
     facts.narrowed().is_none().then(|| Advice::not_here(WHAT, why))
 }
 
+/// `IP_LOCAL_PORT_RANGE` (ip(7)) of a socket that has it: 0 leaves the namespace's range as it is.
+pub(in super::super) fn widen_own_range(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "widen the socket's IP_LOCAL_PORT_RANGE";
+    let (range, own) = (facts.range?, facts.narrowed()?);
+    let all = facts.reserved_within(range).map(|reserved| range.width() - reserved);
+    let gain = match all.zip(facts.offered()).map(|(all, own)| all.saturating_sub(own)) {
+        Some(0) => {
+            let why = format!("each port of {range} outside of {own} is reserved");
+            return Some(Advice::not_here(WHAT, why));
+        }
+        Some(more) => format!("up to {} for {}", counted(more, "more port"), facts.whose()),
+        None => format!("ports of {range} outside of {own}"),
+    };
+    let how = "setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &(uint32_t){0}, sizeof(uint32_t))";
+    let cost = "or leave it out; where several hosts or programs share one address by parts of the range, each must keep to its own"
+        .to_owned();
+    Some(Advice::helps(WHAT, How::Code(how), gain, Some(cost)))
+}
+
 /// A pool that cannot grow into a shortage.
 pub(in super::super) fn bound_the_pool(facts: &Facts) -> Option<Advice> {
     const WHAT: &str = "bound the pool, or close what is no longer needed";
