@@ -12,6 +12,13 @@ use crate::event::{
 /// Younger than any delay.
 const YOUNG: TimeWait = TimeWait { last_10_s: 28_232, over_in_s: 60 };
 
+fn started(mut holding: Holding, at: u64) -> Holding {
+    if let Holder::Process(process) = &mut holding.holder {
+        process.start = BootNs(at);
+    }
+    holding
+}
+
 fn rule(name: &str) -> &'static Rule {
     RULES.iter().find(|rule| rule.name == name).expect("no such rule")
 }
@@ -140,10 +147,25 @@ fn a_leak_is_told_with_the_time_that_it_had() {
     assert!(said.ends_with("java (pid 812) has 28,232, and was started 1 h 59 min ago"), "{said}");
     let mut shared = facts;
     if let Some(row) = &mut shared.row {
-        row.holders = vec![holding("a", 1, 20_000), holding("b", 2, 8_232)];
+        row.holders = vec![holding("a", 1, 20_000), started(holding("b", 2, 8_232), 3_600 * second)];
     }
     let said = says("live-connections", &shared);
-    assert!(said.ends_with("a (pid 1) has 20,000, b (pid 2) has 8,232"), "{said}");
+    let expected =
+        "a (pid 1) has 20,000, b (pid 2) has 8,232; the first of them, a (pid 1), was started 1 h 59 min ago";
+    assert!(said.ends_with(expected), "{said}");
+    if let Some(row) = &mut shared.row {
+        let nobody = Holding { holder: Holder::NotFound, count: 20_000, time_wait: 0 };
+        row.holders = vec![nobody, started(holding("b", 2, 8_232), 3_600 * second)];
+    }
+    let said = says("live-connections", &shared);
+    let expected = "; b (pid 2) has 8,232; the first of those known, b (pid 2), was started 1 h 0 min ago";
+    assert!(said.ends_with(expected), "{said}");
+    if let Some(row) = &mut shared.row {
+        let left = Holding { time_wait: 20_000, ..holding("a", 1, 20_000) };
+        row.holders = vec![left, started(holding("b", 2, 4_000), 0), started(holding("c", 3, 4_232), 0)];
+    }
+    let said = says("live-connections", &shared);
+    assert!(said.ends_with("; c (pid 3) has 4,232, b (pid 2) has 4,000"), "nobody's start is known: {said}");
 }
 
 #[test]
