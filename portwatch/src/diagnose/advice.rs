@@ -4,6 +4,7 @@
 //! facts are missing is not given at all. Must not know: which rule asks.
 
 mod addresses;
+mod bind;
 mod circulating;
 mod ipv6;
 mod program;
@@ -11,6 +12,7 @@ mod time_wait;
 mod widen;
 
 pub(super) use addresses::more_addresses;
+pub(super) use bind::{bind_to_what_is_there, find_who_has_it, let_bind_to_anything, reuse_address};
 pub(super) use circulating::{about_time_wait, everything_is_local};
 pub(super) use ipv6::ipv6_source;
 pub(super) use program::{

@@ -6,7 +6,7 @@
 pub(super) mod example;
 mod found;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cause;
@@ -153,7 +153,22 @@ impl Facts {
         Some(ports)
     }
 
-    /// Those of them inside of the range.
+    /// Whether somebody waits on this port. Of UDP that is not known inside of the range.
+    pub(super) fn is_listened_on(&self, port: u16) -> Option<bool> {
+        self.listeners.as_ref().map(|listeners| listeners.contains(&port))
+    }
+
+    /// The setting that lets addresses of this family be bound that are not there.
+    pub(super) fn nonlocal_bind_key(&self, address: IpAddr) -> &'static str {
+        if address.is_ipv6() { "net.ipv6.ip_nonlocal_bind" } else { "net.ipv4.ip_nonlocal_bind" }
+    }
+
+    /// Whether it does.
+    pub(super) fn lets_bind_to_anything(&self, address: IpAddr) -> Option<bool> {
+        if address.is_ipv6() { self.settings.ipv6_nonlocal_bind } else { self.settings.ip_nonlocal_bind }
+    }
+
+    /// Unreserved listeners inside of the range.
     pub(super) fn listeners_inside(&self) -> Option<u32> {
         let range = self.range?;
         let ports = self.unreserved_listeners()?;

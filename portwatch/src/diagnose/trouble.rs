@@ -36,7 +36,7 @@ impl Troubles {
     /// Takes in a failure, if it is of a kind that snapshots explain.
     pub(super) fn note(&mut self, failure: &Failure) {
         let cause = cause(&failure.fault);
-        if matches!(cause, Cause::Other | Cause::Unknown | Cause::PortTaken | Cause::AddressNotLocal) {
+        if matches!(cause, Cause::Other | Cause::Unknown) {
             return;
         }
         let key = (path(failure, cause), cause);
@@ -57,7 +57,12 @@ impl Troubles {
     /// Those that the snapshot is about.
     pub(super) fn within(&mut self, snapshot: &Snapshot) -> impl Iterator<Item = (&(Path, Cause), &Trouble)> {
         self.forget(snapshot.at);
-        self.0.iter().filter(|((path, _), _)| path.is_within(snapshot))
+        let is_about = |(path, cause): &(Path, Cause)| match cause {
+            // No row is needed.
+            Cause::AddressNotLocal | Cause::PortTaken => path.is_in_namespace_of(snapshot),
+            _ => path.is_within(snapshot),
+        };
+        self.0.iter().filter(move |(key, _)| is_about(key))
     }
 
     fn forget(&mut self, now: BootNs) {
@@ -86,6 +91,7 @@ fn path(failure: &Failure, cause: Cause) -> Path {
     let is_udp = fault.protocol == Protocol::Udp;
     let (source, destination) = match (fault.destination(), cause) {
         (_, Cause::UdpRangeExhausted) => (None, None),
+        (_, Cause::AddressNotLocal | Cause::PortTaken) => (Some(fault.address.ip()), None),
         (None, _) if is_udp => (None, None),
         (None, _) => (Some(fault.address.ip()), None),
         (Some(destination), _) => {

@@ -39,6 +39,8 @@ pub(in super::super) fn healthy() -> Facts {
             tcp_tw_reuse_delay_ms: None,
             tcp_timestamps: Some(true),
             ip_unprivileged_port_start: Some(1024),
+            ip_nonlocal_bind: Some(false),
+            ipv6_nonlocal_bind: Some(false),
             ipv6_disabled: Some(false),
         },
         namespace_is_hosts: Some(true),

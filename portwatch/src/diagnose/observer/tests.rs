@@ -171,6 +171,33 @@ fn a_udp_socket_without_an_address_is_explained_by_a_look_at_where_it_went() {
 }
 
 #[test]
+fn a_bind_to_another_address_or_to_a_port_that_is_taken_is_explained_by_any_look_at_its_namespace() {
+    let bind = |errno, address: &str, protocol| {
+        let mut fault = failure().fault;
+        (fault.call, fault.stage, fault.errno, fault.protocol) = (Call::Bind, Stage::Bind, errno, protocol);
+        fault.address = address.parse().unwrap();
+        Item::Failure(Failure { fault, ..failure() })
+    };
+    let cases = [
+        (bind(Errno::EADDRNOTAVAIL, "192.0.2.7:0", Protocol::Tcp), "foreign-address", "192.0.2.7"),
+        (bind(Errno::EADDRNOTAVAIL, "192.0.2.8:53", Protocol::Udp), "foreign-address", "192.0.2.8"),
+        (bind(Errno::EADDRINUSE, "10.0.0.1:5432", Protocol::Tcp), "port-clash", "10.0.0.1"),
+        (bind(Errno::EADDRINUSE, "0.0.0.0:53", Protocol::Udp), "port-clash", "0.0.0.0"),
+    ];
+    let mut observer = Observer::default();
+    for (failure, ..) in &cases {
+        observer.see(failure);
+    }
+    let all = verdicts(observer.see(&limited(80, 2, Vec::new())));
+    assert_eq!(all.len(), cases.len(), "{all:?}");
+    for (_, rule, address) in &cases {
+        let of = |verdict: &&Verdict| verdict.path.source == Some(address.parse().unwrap());
+        let rules = |verdict: &Verdict| verdict.diagnoses.iter().map(|each| each.rule).collect::<Vec<_>>();
+        assert_eq!(all.iter().find(of).map(rules), Some(vec![*rule]), "{address}");
+    }
+}
+
+#[test]
 fn ports_that_come_back_before_one_looks_are_told_as_that() {
     let mut observer = Observer::default();
     observer.see(&Item::Failure(failure()));

@@ -90,6 +90,11 @@ fn each_rule_says_this_case_with_its_numbers() {
             "the socket was bound to port 41000, and a connection from 10.0.0.1:41000 to 10.0.0.2:443 exists",
         ),
         ("no-ipv6-source", "no IPv6 address to send from to [::1]:8080: IPv6 is disabled"),
+        ("foreign-address", "bind() asked for 192.0.2.7, which is on no interface of the network namespace"),
+        (
+            "port-clash",
+            "bind() asked for port 5432 of 10.0.0.1, which another socket has: a service waits on it",
+        ),
         ("udp-sockets", "a UDP socket found none of the 28,232 ports of 32768-60999 free"),
         ("narrow-socket", "the socket allows itself 100 of the range's 28,232 ports"),
         ("reserved-ports", "27,000 of the 28,232 ports of 32768-60999 are reserved"),
@@ -231,6 +236,45 @@ fn a_socket_with_a_range_of_its_own_gets_a_verdict_however_wide_that_is() {
         assert_eq!(helps.len(), remedies.len(), "{what}: {helps:?}");
         let is_there = |words: &&str| helps.iter().any(|advice| advice.contains(*words));
         assert!(remedies.iter().all(is_there), "{what}: {helps:?}");
+    }
+}
+
+#[test]
+fn a_bind_is_told_what_is_known_of_its_address_and_port() {
+    let bind = |cause, protocol, address: &str| Facts {
+        cause: Some(cause),
+        protocol,
+        source: Some(address.parse().unwrap()),
+        destination: None,
+        row: None,
+        ..exhausted(&[])
+    };
+    let elsewhere = |address| bind(Cause::AddressNotLocal, Protocol::Tcp, address);
+    let taken = |address| bind(Cause::PortTaken, Protocol::Tcp, address);
+    let unknown = |facts| Facts { settings: Settings::default(), listeners: None, ..facts };
+    let allowed = |facts: Facts| {
+        let settings = Settings { ip_nonlocal_bind: Some(true), ..facts.settings };
+        Facts { settings, ..facts }
+    };
+    let udp = bind(Cause::PortTaken, Protocol::Udp, "0.0.0.0:5353");
+    let cases = [
+        (elsewhere("192.0.2.7:0"), "net.ipv4.ip_nonlocal_bind is 0", 2, "net.ipv4.ip_nonlocal_bind=1"),
+        (elsewhere("[2001:db8::7]:0"), "net.ipv6.ip_nonlocal_bind is 0", 2, "tentative"),
+        (unknown(elsewhere("192.0.2.7:0")), "network namespace. Ports", 1, "ip addr"),
+        (allowed(elsewhere("192.0.2.7:0")), "net.ipv4.ip_nonlocal_bind is 1 now", 1, "it is 1 already"),
+        (taken("10.0.0.1:5432"), "a service waits on it", 1, "ss -tanp 'sport = :5432'"),
+        (taken("10.0.0.1:8080"), "nobody listens there now", 2, "SO_REUSEADDR"),
+        (unknown(taken("10.0.0.1:8080")), "which another socket has. Ports", 1, "ss -tanp"),
+        (udp, "which another socket has. Ports", 1, "ss -uanp 'sport = :5353'"),
+    ];
+    for (facts, sentence, helps, advice) in cases {
+        let diagnoses = verdict(&facts);
+        let [diagnosis] = diagnoses.as_slice() else { panic!("one rule: {diagnoses:?}") };
+        assert!(diagnosis.evidence.sentence.contains(sentence), "{}", diagnosis.evidence.sentence);
+        let number =
+            diagnosis.advice.iter().filter(|each| matches!(each.standing, Standing::Helps { .. })).count();
+        assert_eq!(number, helps, "{:?}", diagnosis.advice);
+        assert!(format!("{:?}", diagnosis.advice).contains(advice), "{:?}", diagnosis.advice);
     }
 }
 

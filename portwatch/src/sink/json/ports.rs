@@ -64,6 +64,8 @@ fn namespace(namespace: &Namespace) -> Value {
         tcp_tw_reuse_delay_ms,
         tcp_timestamps,
         ip_unprivileged_port_start,
+        ip_nonlocal_bind,
+        ipv6_nonlocal_bind,
         ipv6_disabled,
     } = namespace.settings;
     let settings = [
@@ -71,6 +73,8 @@ fn namespace(namespace: &Namespace) -> Value {
         ("tcp_tw_reuse_delay_ms", tcp_tw_reuse_delay_ms.map(Value::from)),
         ("tcp_timestamps", tcp_timestamps.map(Value::from)),
         ("ip_unprivileged_port_start", ip_unprivileged_port_start.map(Value::from)),
+        ("ip_nonlocal_bind", ip_nonlocal_bind.map(Value::from)),
+        ("ipv6_nonlocal_bind", ipv6_nonlocal_bind.map(Value::from)),
         ("ipv6_disabled", ipv6_disabled.map(Value::from)),
     ];
     let known = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
