@@ -234,6 +234,52 @@ fn ipv6_without_an_address_is_told_and_its_remedies_work() {
 }
 
 #[test]
+fn a_udp_socket_without_an_ipv6_address_is_told_the_same() {
+    let _netns = Netns::new().unwrap();
+    set("ipv6/conf/lo/disable_ipv6", "1").unwrap();
+    let watching = Watching::start(&["trace", "--json", "--count", "1", "--errno", "EADDRNOTAVAIL"]).unwrap();
+    let connect = || UdpSocket::bind("[::]:0").unwrap().connect("[::1]:53");
+    if connect().map_err(|error| error.raw_os_error()) != Err(Some(Errno::EADDRNOTAVAIL as i32)) {
+        println!("skipped: this kernel does not say that there is no address");
+        return;
+    }
+    let session = watching.wait().unwrap();
+    let verdict = verdict(&session);
+    assert_eq!((rules(verdict), &verdict["cause"]), (vec!["no-ipv6-source"], &json!("no_source_address")));
+    follow(advice(verdict, "enable IPv6"));
+    connect().unwrap();
+}
+
+#[test]
+fn a_bind_to_an_address_that_is_not_there_is_told_and_its_remedy_works() {
+    let _netns = Netns::new().unwrap();
+    let bind = || TcpListener::bind("192.0.2.7:8080");
+    let session = told(|| bind().unwrap_err());
+    let verdict = verdict(&session);
+    assert_eq!((rules(verdict), &verdict["source"]), (vec!["foreign-address"], &json!("192.0.2.7")));
+    follow(advice(verdict, "ip_nonlocal_bind"));
+    bind().unwrap();
+}
+
+#[test]
+fn a_bind_to_a_port_that_is_taken_is_told_with_what_has_it() {
+    let _netns = Netns::new().unwrap();
+    let _listener = TcpListener::bind(SERVICE).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--count", "1", "--errno", "EADDRINUSE"]).unwrap();
+    TcpListener::bind(SERVICE).unwrap_err();
+    let session = watching.wait().unwrap();
+    let verdict = verdict(&session);
+    assert_eq!((rules(verdict), &verdict["cause"]), (vec!["port-clash"], &json!("port_taken")));
+    let sentence = verdict["diagnoses"][0]["sentence"].as_str().unwrap();
+    assert!(
+        sentence.contains("port 8080 of 127.0.0.1, which another socket has: a service waits on it"),
+        "{sentence}"
+    );
+    let command = advice(verdict, "find who has the port")["command"].as_str().unwrap();
+    assert!(command.ends_with("ss -tanp 'sport = :8080'"), "{command}");
+}
+
+#[test]
 fn udp_sockets_that_have_every_port_are_told_with_their_process() {
     let _netns = Netns::with_ports(40000, 40009).unwrap();
     let held: Vec<UdpSocket> = (0..10).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
