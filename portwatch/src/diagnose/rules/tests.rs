@@ -315,6 +315,7 @@ fn holders_are_called_unseen_only_where_ports_are_missing() {
         ("half is reserved, half is bound", with(&[(32768, 46883)], 14_116, 0, default), None),
         ("a fifth is missing", with(&[], 22_585, 0, default), None),
         ("the kernel leaves out one of an odd number", with(&[], 0, 2, 32_770), None),
+        ("the only one is missing", with(&[], 0, 0, 32_768), Some("only 0 of 1 port from")),
         ("nothing is taken", with(&[], 0, 0, default), Some("only 0 of 28,232 ports")),
         ("half is bound, half is missing", with(&[], 14_116, 16, default), Some("only 16 of 14,116 ports")),
     ];

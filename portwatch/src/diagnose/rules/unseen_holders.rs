@@ -33,8 +33,9 @@ fn check(facts: &Facts) -> Option<Evidence> {
     facts.bound_by_others?;
     let range = facts.range?;
     let (used, usable) = (facts.row.as_ref().map_or(0, |row| row.used), facts.usable()?);
-    // Of an odd number the kernel leaves out one in each search.
-    let missing = usable.saturating_sub(used + range.width() % 2);
+    // Of an odd number the kernel leaves out one in each search, unless there is no other.
+    let left_out = if range.width() > 1 { range.width() % 2 } else { 0 };
+    let missing = usable.saturating_sub(used + left_out);
     let hidden = if facts.bound_visible == Some(false) {
         "; this kernel does not show sockets that are bound only, which may have them, too (Linux 6.8 and newer do): if \
          that is so, IP_BIND_ADDRESS_NO_PORT helps"
