@@ -98,7 +98,10 @@ fn who_holds_the_ports_and_why_is_told_with_the_first_failure() {
     assert_eq!((&verdict["cause"], &verdict["netns"]), (&"range_exhausted".into(), &netns.id.into()));
     let rules: Vec<_> =
         verdict["diagnoses"].as_array().unwrap().iter().map(|each| each["rule"].clone()).collect();
-    assert_eq!(rules, ["live-connections", "small-range"], "{verdict}");
+    // Where the host's own namespace can be looked into, its range is the one to compare with.
+    let is_hosts_seen = std::fs::File::open("/proc/1/ns/net").is_ok();
+    let narrow = if is_hosts_seen { "narrow-namespace" } else { "small-range" };
+    assert_eq!(rules, ["live-connections", narrow], "{verdict}");
 }
 
 #[test]

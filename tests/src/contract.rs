@@ -155,6 +155,9 @@ const SETTINGS: Group = &[
     may("tcp_tw_reuse", Is::Count),
     may("tcp_tw_reuse_delay_ms", Is::Count),
     may("tcp_timestamps", Is::Bool),
+    may("ip_unprivileged_port_start", Is::Count),
+    may("ip_nonlocal_bind", Is::Bool),
+    may("ipv6_nonlocal_bind", Is::Bool),
     may("ipv6_disabled", Is::Bool),
 ];
 

@@ -4,16 +4,20 @@
 //! facts are missing is not given at all. Must not know: which rule asks.
 
 mod addresses;
+mod bind;
 mod circulating;
+mod ipv6;
 mod program;
 mod time_wait;
 mod widen;
 
 pub(super) use addresses::more_addresses;
+pub(super) use bind::{bind_to_what_is_there, find_who_has_it, let_bind_to_anything, reuse_address};
 pub(super) use circulating::{about_time_wait, everything_is_local};
+pub(super) use ipv6::ipv6_source;
 pub(super) use program::{
-    bind_without_port, bound_the_pool, close_at_the_end, reach_the_peer, reuse_connections,
-    whole_range_on_socket,
+    bind_without_port, bound_the_attempts, bound_the_pool, close_at_the_end, reach_the_peer,
+    reuse_connections, whole_range_on_socket, widen_own_range,
 };
 pub(super) use time_wait::take_over_time_wait;
 pub(super) use widen::widen;
@@ -80,14 +84,16 @@ impl Advice {
 
 /// A command that sets something which each network namespace has for itself.
 fn setting(facts: &Facts, assignment: &str) -> How {
-    How::Command(match facts.namespace_is_hosts {
-        _ if facts.namespace_is_own => format!("sysctl -w {assignment}"),
-        Some(true) => format!("sysctl -w {assignment}"),
-        _ => {
-            let pid = facts.inside.map_or_else(|| "PID".to_owned(), |tgid| tgid.0.to_string());
-            format!("nsenter -t {pid} -n sysctl -w {assignment}")
-        }
-    })
+    within(facts, &format!("sysctl -w {assignment}"))
+}
+
+/// A command that is run in the namespace.
+fn within(facts: &Facts, command: &str) -> How {
+    if facts.namespace_is_own || facts.namespace_is_hosts == Some(true) {
+        return How::Command(command.to_owned());
+    }
+    let pid = facts.inside.map_or_else(|| "PID".to_owned(), |tgid| tgid.0.to_string());
+    How::Command(format!("nsenter -t {pid} -n {command}"))
 }
 
 #[cfg(test)]

@@ -6,15 +6,17 @@
 pub(super) mod example;
 mod found;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cause;
-use super::figures::permille;
+use super::figures::{counted, permille};
 use crate::event::{BootNs, Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait};
 
 /// [`TimeWait::LENGTH_S`], among counts of ports.
 pub(super) const TIME_WAIT_S: u32 = TimeWait::LENGTH_S as u32;
+/// [`TimeWait::COUNTED_S`]: those in TIME_WAIT are known to be older, or not.
+pub(super) const COUNTED: Duration = Duration::from_secs(TimeWait::COUNTED_S as u64);
 /// Youngest TIME_WAIT that `tcp_tw_reuse` lets go, before Linux 6.14 made a setting of it (`tcp_tw_reuse_delay`).
 const REUSE_DELAY: Duration = Duration::from_secs(1);
 /// From this share of the usable ports on, a shortage is near: when connections come steadily and each keeps its port
@@ -50,10 +52,11 @@ pub struct Facts {
     pub at: Option<BootNs>,
     /// For how long at least the oldest open connection of the row has been open.
     pub open_for: Option<Duration>,
-    /// Connections of the row that this side has ended in a second. Where none is free these are as many as come back.
-    pub ends_per_s: Option<u32>,
-    /// Calls that failed in a second, as far as they were shown.
-    pub failures_per_s: Option<u32>,
+    /// Connections of the row that this side has ended, at a rate of so many in a minute. Where none is free these are as many as come back.
+    pub ends_per_minute: Option<u32>,
+    /// Calls that failed in a minute, as far as they were shown. Who fails may try again, so that these are not wanted in
+    /// addition.
+    pub failures_per_minute: Option<u32>,
     /// A process in the namespace.
     pub inside: Option<Tgid>,
     /// Whether the namespace is the one that portwatch runs in.
@@ -86,8 +89,8 @@ impl Facts {
             row: None,
             at: None,
             open_for: None,
-            ends_per_s: None,
-            failures_per_s: None,
+            ends_per_minute: None,
+            failures_per_minute: None,
             inside: None,
             namespace_is_own: false,
             bound_visible: None,
@@ -114,8 +117,7 @@ impl Facts {
     /// Whether TIME_WAIT in its whole length holds more ports than all else, so that rates tell what more ports bring.
     pub(super) fn is_mostly_time_wait(&self) -> bool {
         let waiting = |row| Self::in_states(row, &[SocketState::TimeWait]);
-        self.reuses_time_wait() == Some(false)
-            && self.short_row().is_some_and(|row| waiting(row) > row.used / 2)
+        self.waits_in_full() && self.short_row().is_some_and(|row| waiting(row) > row.used / 2)
     }
 
     /// The row, if its ports can explain the shortage: not where the socket chose among few of them.
@@ -151,20 +153,69 @@ impl Facts {
         Some(ports)
     }
 
-    /// Those of them inside of the range.
+    /// Whether somebody waits on this port. Of UDP that is not known inside of the range.
+    pub(super) fn is_listened_on(&self, port: u16) -> Option<bool> {
+        self.listeners.as_ref().map(|listeners| listeners.contains(&port))
+    }
+
+    /// The setting that lets addresses of this family be bound that are not there.
+    pub(super) fn nonlocal_bind_key(&self, address: IpAddr) -> &'static str {
+        if address.is_ipv6() { "net.ipv6.ip_nonlocal_bind" } else { "net.ipv4.ip_nonlocal_bind" }
+    }
+
+    /// Whether it does.
+    pub(super) fn lets_bind_to_anything(&self, address: IpAddr) -> Option<bool> {
+        if address.is_ipv6() { self.settings.ipv6_nonlocal_bind } else { self.settings.ip_nonlocal_bind }
+    }
+
+    /// Unreserved listeners inside of the range.
     pub(super) fn listeners_inside(&self) -> Option<u32> {
         let range = self.range?;
         let ports = self.unreserved_listeners()?;
         u32::try_from(ports.iter().filter(|port| range.contains(**port)).count()).ok()
     }
 
-    /// Ports that one source and destination have for themselves.
-    pub(super) fn usable(&self) -> Option<u32> {
-        if let (Some(row), None) = (&self.row, self.narrowed()) {
-            return Some(row.usable);
-        }
+    /// Ports of the range with a socket that is bound and does not listen.
+    pub(super) fn bound_only(&self) -> Option<u32> {
+        Some(self.bound_by_others?.saturating_sub(self.listeners_inside()?))
+    }
+
+    /// Ports that the kernel may choose for the socket, whoever has them.
+    pub(super) fn offered(&self) -> Option<u32> {
         let range = self.narrowed().or(self.range)?;
         Some(range.width() - self.reserved_within(range)?)
+    }
+
+    /// The same in words, as far as known.
+    pub(super) fn choice(&self) -> Option<String> {
+        let range = self.narrowed().or(self.range)?;
+        Some(match self.reserved_within(range) {
+            None => format!("ports of {range}"),
+            Some(0) => format!("{} of {range}", counted(range.width(), "port")),
+            Some(reserved) => {
+                format!("{} of {range} that are not reserved", counted(range.width() - reserved, "port"))
+            }
+        })
+    }
+
+    /// Who has all ports for itself.
+    pub(super) fn whose(&self) -> &'static str {
+        match (self.cause, self.protocol) {
+            (Some(Cause::BindRangeExhausted | Cause::UdpRangeExhausted), _) | (_, Protocol::Udp) => {
+                "each local address"
+            }
+            _ => "each source and destination",
+        }
+    }
+
+    /// Ports that one source and destination have for themselves.
+    pub(super) fn usable(&self) -> Option<u32> {
+        // How many are bound is counted over the whole range.
+        match (&self.row, self.narrowed()) {
+            (Some(row), None) => Some(row.usable),
+            (None, None) => Some(self.offered()?.saturating_sub(self.bound_by_others.unwrap_or(0))),
+            (_, Some(_)) => self.offered(),
+        }
     }
 
     /// Whether the kernel takes the connection for one of loopback: by either address (`tcp_twsk_unique`,
@@ -194,21 +245,30 @@ impl Facts {
         }
     }
 
-    /// Connections a second that the usable ports can carry, where each keeps its port for the whole TIME_WAIT.
-    pub(super) fn carries_per_s(&self) -> Option<u32> {
-        let in_full = self.reuses_time_wait() == Some(false);
-        self.usable().filter(|_| in_full).map(|usable| usable / TIME_WAIT_S)
+    /// Ports in TIME_WAIT that nobody was let take over although settings allow it and their time had come: the other
+    /// side used no timestamps, or the sockets were bound before they connected. None where that is not so for most.
+    pub(super) fn refused_time_wait(&self) -> Option<u32> {
+        let row =
+            self.short_row().filter(|_| self.cause.is_some() && self.reuses_time_wait() == Some(true))?;
+        let waiting = Self::in_states(row, &[SocketState::TimeWait]);
+        let old = waiting.saturating_sub(row.time_wait?.last_10_s);
+        (self.reuse_delay() < COUNTED && old > waiting / 2).then_some(old)
+    }
+
+    /// Whether a port in TIME_WAIT is not to be had before that is over.
+    pub(super) fn waits_in_full(&self) -> bool {
+        self.reuses_time_wait() == Some(false) || self.refused_time_wait().is_some()
+    }
+
+    /// Connections a minute that the usable ports can carry, where each keeps its port for the whole TIME_WAIT.
+    pub(super) fn carries_per_minute(&self) -> Option<u32> {
+        self.usable().filter(|_| self.waits_in_full()).map(|usable| usable * 60 / TIME_WAIT_S)
     }
 
     /// The host's range, if the namespace is another one and has a narrower range.
     pub(super) fn wider_on_host(&self) -> Option<PortRange> {
         let host = self.hosts_range.filter(|_| self.namespace_is_hosts == Some(false))?;
         (host.width() > self.range?.width()).then_some(host)
-    }
-
-    /// Connections a second that are wanted: those that end, and those that fail.
-    pub(super) fn wanted_per_s(&self) -> Option<u32> {
-        Some(self.ends_per_s? + self.failures_per_s.unwrap_or(0))
     }
 
     /// From where to where, as far as known.

@@ -30,9 +30,11 @@ pub(super) fn permille(part: u32, whole: u32) -> u16 {
     u16::try_from(share.min(1000)).unwrap_or(1000)
 }
 
-/// So many a minute as a rate in a second; few with tenths.
-pub(super) fn per_minute(count: u32) -> String {
-    if count < 600 { format!("{:.1}", f64::from(count) / 60.0) } else { grouped(count / 60) }
+/// So many a minute as a rate in a second; below ten with tenths.
+pub(super) fn per_minute(count: impl Into<u64>) -> String {
+    let count = count.into();
+    let tenths = (count.min(600) * 10 + 30) / 60;
+    if count < 600 { format!("{}.{}", tenths / 10, tenths % 10) } else { grouped(count / 60) }
 }
 
 /// A time in its two largest units.
@@ -47,7 +49,7 @@ pub(super) fn lasting(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{counted, grouped, lasting, permille};
+    use super::{counted, grouped, lasting, per_minute, permille};
     use std::time::Duration;
 
     #[test]
@@ -62,6 +64,15 @@ mod tests {
             assert_eq!(grouped(number), text);
         }
         assert_eq!((counted(1_u32, "port"), counted(2_u32, "port")), ("1 port".into(), "2 ports".into()));
+    }
+
+    #[test]
+    fn rates_below_ten_have_tenths() {
+        for (count, text) in
+            [(0_u32, "0.0"), (5, "0.1"), (100, "1.7"), (599, "10.0"), (600, "10"), (28_232, "470")]
+        {
+            assert_eq!(per_minute(count), text, "{count} a minute");
+        }
     }
 
     #[test]

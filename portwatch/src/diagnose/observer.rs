@@ -142,9 +142,11 @@ impl Observer {
             verdicts.push(Verdict { at, path, cause, process, diagnoses, is_news: false });
             true
         };
-        for ((path, cause), Trouble { last, failures_per_s, .. }) in self.troubles.within(snapshot) {
-            let facts =
-                Facts { failures_per_s: *failures_per_s, ..Facts::of_failure(last, *cause, path, snapshot) };
+        for ((path, cause), Trouble { last, failures_per_minute, .. }) in self.troubles.within(snapshot) {
+            let facts = Facts {
+                failures_per_minute: *failures_per_minute,
+                ..Facts::of_failure(last, *cause, path, snapshot)
+            };
             let row = facts.row.as_ref().map(Path::of);
             if say(row.unwrap_or(*path), Some(*cause), Some(last.process.tgid), &facts) {
                 explained.extend(row);

@@ -53,6 +53,12 @@ impl Path {
             (Some(address), None) => scope.bind == Some(address),
             (None, None) => true,
         };
-        is_covered && snapshot.namespaces.iter().any(|namespace| namespace.id == self.netns)
+        is_covered && self.is_in_namespace_of(snapshot)
+    }
+
+    /// Whether the snapshot is of its namespace.
+    #[must_use]
+    pub(super) fn is_in_namespace_of(&self, snapshot: &Snapshot) -> bool {
+        snapshot.namespaces.iter().any(|namespace| namespace.id == self.netns)
     }
 }

@@ -5,6 +5,7 @@
 mod bind_before_connect;
 mod close_wait;
 mod fixed_port;
+mod foreign_address;
 mod foreign_binds;
 mod listeners_in_range;
 mod live_connections;
@@ -12,6 +13,7 @@ mod narrow_namespace;
 mod narrow_socket;
 mod no_ipv6_source;
 mod peer_keeps_open;
+mod port_clash;
 mod reserved_ports;
 mod small_range;
 mod time_wait;
@@ -58,8 +60,10 @@ pub struct Evidence {
 }
 
 /// All of them; among those that explain the same share the first comes first.
-pub const RULES: [Rule; 17] = [
+pub const RULES: [Rule; 19] = [
     no_ipv6_source::RULE,
+    foreign_address::RULE,
+    port_clash::RULE,
     fixed_port::RULE,
     bind_before_connect::RULE,
     udp_sockets::RULE,

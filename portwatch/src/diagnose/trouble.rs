@@ -1,6 +1,6 @@
 //! Failures that wait for a snapshot to explain them.
 //!
-//! In: failures. Out: the last of each kind, and how many there are in a second, for a snapshot that is about them. Must
+//! In: failures. Out: the last of each kind, and how many there are in a minute, for a snapshot that is about them. Must
 //! not know: what is made of them.
 
 use super::observer::ByKind;
@@ -19,8 +19,8 @@ const LEAST_NS: u64 = 1_000_000_000;
 #[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) last: Failure,
-    /// Those that were shown.
-    pub(super) failures_per_s: Option<u32>,
+    /// Those that were shown: there may be more.
+    pub(super) failures_per_minute: Option<u32>,
     since: BootNs,
     count: u64,
 }
@@ -36,7 +36,7 @@ impl Troubles {
     /// Takes in a failure, if it is of a kind that snapshots explain.
     pub(super) fn note(&mut self, failure: &Failure) {
         let cause = cause(&failure.fault);
-        if matches!(cause, Cause::Other | Cause::Unknown | Cause::PortTaken | Cause::AddressNotLocal) {
+        if matches!(cause, Cause::Other | Cause::Unknown) {
             return;
         }
         let key = (path(failure, cause), cause);
@@ -49,7 +49,7 @@ impl Troubles {
         }
         if self.0.len() < Self::MAX {
             let trouble =
-                Trouble { last: failure.clone(), failures_per_s: None, since: failure.at, count: 1 };
+                Trouble { last: failure.clone(), failures_per_minute: None, since: failure.at, count: 1 };
             self.0.insert(key, trouble);
         }
     }
@@ -57,7 +57,12 @@ impl Troubles {
     /// Those that the snapshot is about.
     pub(super) fn within(&mut self, snapshot: &Snapshot) -> impl Iterator<Item = (&(Path, Cause), &Trouble)> {
         self.forget(snapshot.at);
-        self.0.iter().filter(|((path, _), _)| path.is_within(snapshot))
+        let is_about = |(path, cause): &(Path, Cause)| match cause {
+            // No row is needed.
+            Cause::AddressNotLocal | Cause::PortTaken => path.is_in_namespace_of(snapshot),
+            _ => path.is_within(snapshot),
+        };
+        self.0.iter().filter(move |(key, _)| is_about(key))
     }
 
     fn forget(&mut self, now: BootNs) {
@@ -71,8 +76,8 @@ impl Trouble {
         self.last = failure.clone();
         let passed = failure.at.0.saturating_sub(self.since.0);
         if passed >= LEAST_NS {
-            let per_s = u128::from(self.count) * 1_000_000_000 / u128::from(passed);
-            self.failures_per_s = u32::try_from(per_s).ok();
+            let per_minute = u128::from(self.count) * 60_000_000_000 / u128::from(passed);
+            self.failures_per_minute = u32::try_from(per_minute).ok();
         }
         if passed >= WINDOW_NS {
             (self.since, self.count) = (failure.at, 0);
@@ -86,6 +91,7 @@ fn path(failure: &Failure, cause: Cause) -> Path {
     let is_udp = fault.protocol == Protocol::Udp;
     let (source, destination) = match (fault.destination(), cause) {
         (_, Cause::UdpRangeExhausted) => (None, None),
+        (_, Cause::AddressNotLocal | Cause::PortTaken) => (Some(fault.address.ip()), None),
         (None, _) if is_udp => (None, None),
         (None, _) => (Some(fault.address.ip()), None),
         (Some(destination), _) => {

@@ -148,6 +148,12 @@ pub struct Settings {
     pub tcp_tw_reuse_delay_ms: Option<u32>,
     /// Whether `net.ipv4.tcp_timestamps` is on.
     pub tcp_timestamps: Option<bool>,
+    /// `net.ipv4.ip_unprivileged_port_start`: a range that begins below is refused.
+    pub ip_unprivileged_port_start: Option<u16>,
+    /// Whether `net.ipv4.ip_nonlocal_bind` lets addresses be bound that the namespace does not have.
+    pub ip_nonlocal_bind: Option<bool>,
+    /// The same of IPv6: `net.ipv6.ip_nonlocal_bind`.
+    pub ipv6_nonlocal_bind: Option<bool>,
     /// Whether IPv6 is off on every interface (`net.ipv6.conf.*.disable_ipv6`, or there is no IPv6). None where it is
     /// off on some.
     pub ipv6_disabled: Option<bool>,

@@ -58,7 +58,10 @@ impl Settings {
             others: event::Settings {
                 tcp_tw_reuse: number(folder, "ipv4/tcp_tw_reuse"),
                 tcp_tw_reuse_delay_ms: number(folder, "ipv4/tcp_tw_reuse_delay"),
-                tcp_timestamps: number(folder, "ipv4/tcp_timestamps").map(|value: u32| value != 0),
+                tcp_timestamps: switch(folder, "ipv4/tcp_timestamps"),
+                ip_unprivileged_port_start: number(folder, "ipv4/ip_unprivileged_port_start"),
+                ip_nonlocal_bind: switch(folder, "ipv4/ip_nonlocal_bind"),
+                ipv6_nonlocal_bind: switch(folder, "ipv6/ip_nonlocal_bind"),
                 ipv6_disabled: ipv6_disabled(&folder.join("ipv6/conf")),
             },
         })
@@ -143,6 +146,11 @@ fn number<T: FromStr>(folder: &Path, name: &str) -> Option<T> {
     fs::read_to_string(folder.join(name)).ok()?.trim().parse().ok()
 }
 
+/// A setting that is on or off, or not there.
+fn switch(folder: &Path, name: &str) -> Option<bool> {
+    number(folder, name).map(|value: u32| value != 0)
+}
+
 /// Whether IPv6 is off on all interfaces; none where it is on some.
 fn ipv6_disabled(conf: &Path) -> Option<bool> {
     let entries = match fs::read_dir(conf) {
@@ -153,7 +161,7 @@ fn ipv6_disabled(conf: &Path) -> Option<bool> {
     };
     let interfaces =
         entries.flatten().filter(|entry| !["all", "default"].map(Into::into).contains(&entry.file_name()));
-    let off = |path: PathBuf| number::<u32>(&path, "disable_ipv6").map(|value| value != 0);
+    let off = |path: PathBuf| switch(&path, "disable_ipv6");
     let states: Option<Vec<bool>> = interfaces.map(|entry| off(entry.path())).collect();
     let states = states?;
     let first = *states.first()?;
@@ -217,6 +225,9 @@ mod tests {
         put("ipv4/tcp_tw_reuse", "2\n");
         put("ipv4/tcp_tw_reuse_delay", "1000\n");
         put("ipv4/tcp_timestamps", "1\n");
+        put("ipv4/ip_unprivileged_port_start", "1024\n");
+        put("ipv4/ip_nonlocal_bind", "0\n");
+        put("ipv6/ip_nonlocal_bind", "1\n");
         // These two say what new interfaces begin with.
         put("ipv6/conf/all/disable_ipv6", "0\n");
         put("ipv6/conf/default/disable_ipv6", "0\n");
@@ -225,6 +236,9 @@ mod tests {
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay_ms: Some(1000),
             tcp_timestamps: Some(true),
+            ip_unprivileged_port_start: Some(1024),
+            ip_nonlocal_bind: Some(false),
+            ipv6_nonlocal_bind: Some(true),
             ipv6_disabled: Some(true),
         };
         assert_eq!(read(), expected);

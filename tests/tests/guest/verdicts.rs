@@ -54,7 +54,7 @@ fn advice<'a>(verdict: &'a Value, words: &str) -> &'a Value {
 /// Runs the command of a piece of advice as an operator would, from inside the namespace.
 fn follow(advice: &Value) {
     let line = advice["command"].as_str().unwrap();
-    let inside = line.find("sysctl").map(|at| &line[at..]).unwrap();
+    let inside = line.split_once(" -n ").map_or(line, |(_, inside)| inside);
     let status = Command::new("sh").args(["-c", inside]).status().unwrap();
     assert!(status.success(), "{inside}: {status}");
 }
@@ -137,16 +137,19 @@ fn ports_in_time_wait_are_taken_over_when_the_setting_is_made_that_is_advised() 
 }
 
 #[test]
-fn a_wider_range_brings_as_many_ports_as_is_said() {
+fn a_wider_range_brings_as_many_ports_as_is_said_and_none_of_a_service() {
     let _netns = Netns::with_ports(40000, 40009).unwrap();
     let full = Full::new(SERVICE, 10).unwrap();
+    let _beside = TcpListener::bind("127.0.0.1:40100").unwrap();
     let session = told(connect_error);
     let verdict = verdict(&session);
     let widen = advice(verdict, "widen");
     follow(widen);
-    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap();
+    let now = |key: &str| std::fs::read_to_string(format!("/proc/sys/net/ipv4/{key}")).unwrap();
+    assert_eq!(now("ip_local_reserved_ports").trim(), "40100");
+    let range = now("ip_local_port_range");
     let ends: Vec<u32> = range.split_whitespace().map(|port| port.parse().unwrap()).collect();
-    let more = ends[1] - ends[0] + 1 - 10;
+    let more = ends[1] - ends[0] + 1 - 10 - 1;
     let digits: String = widen["gain"]
         .as_str()
         .unwrap()
@@ -209,20 +212,71 @@ fn leave_port_to_connect(socket: &Socket) {
 }
 
 #[test]
-fn ipv6_without_an_address_is_told_and_its_remedy_works() {
+fn ipv6_without_an_address_is_told_and_its_remedies_work() {
+    let disabled = || set("ipv6/conf/lo/disable_ipv6", "1").unwrap();
+    let down = || assert!(Command::new("ip").args(["link", "set", "lo", "down"]).status().unwrap().success());
+    let cases: [(fn(), &str); 2] = [(disabled, "enable IPv6"), (down, "bring lo up")];
+    for (break_it, remedy) in cases {
+        let _netns = Netns::new().unwrap();
+        break_it();
+        let connect = || TcpStream::connect("[::1]:8080").unwrap_err();
+        let session = told(connect);
+        let failure = session.failures().next().unwrap();
+        if failure["cause"] != "no_source_address" {
+            println!("skipped: this kernel says {} instead of that there is no address", failure["errno"]);
+            return;
+        }
+        let verdict = verdict(&session);
+        assert_eq!(rules(verdict), ["no-ipv6-source"], "{verdict}");
+        follow(advice(verdict, remedy));
+        assert_eq!(connect().raw_os_error(), Some(Errno::ECONNREFUSED as i32), "{remedy}");
+    }
+}
+
+#[test]
+fn a_udp_socket_without_an_ipv6_address_is_told_the_same() {
     let _netns = Netns::new().unwrap();
     set("ipv6/conf/lo/disable_ipv6", "1").unwrap();
-    let connect = || TcpStream::connect("[::1]:8080").unwrap_err();
-    let session = told(connect);
-    let failure = session.failures().next().unwrap();
-    if failure["cause"] != "no_source_address" {
-        println!("skipped: this kernel says {} instead of that there is no address", failure["errno"]);
+    let watching = Watching::start(&["trace", "--json", "--count", "1", "--errno", "EADDRNOTAVAIL"]).unwrap();
+    let connect = || UdpSocket::bind("[::]:0").unwrap().connect("[::1]:53");
+    if connect().map_err(|error| error.raw_os_error()) != Err(Some(Errno::EADDRNOTAVAIL as i32)) {
+        println!("skipped: this kernel does not say that there is no address");
         return;
     }
+    let session = watching.wait().unwrap();
     let verdict = verdict(&session);
-    assert_eq!(rules(verdict), ["no-ipv6-source"], "{verdict}");
-    set("ipv6/conf/lo/disable_ipv6", "0").unwrap();
-    assert_eq!(connect().raw_os_error(), Some(Errno::ECONNREFUSED as i32));
+    assert_eq!((rules(verdict), &verdict["cause"]), (vec!["no-ipv6-source"], &json!("no_source_address")));
+    follow(advice(verdict, "enable IPv6"));
+    connect().unwrap();
+}
+
+#[test]
+fn a_bind_to_an_address_that_is_not_there_is_told_and_its_remedy_works() {
+    let _netns = Netns::new().unwrap();
+    let bind = || TcpListener::bind("192.0.2.7:8080");
+    let session = told(|| bind().unwrap_err());
+    let verdict = verdict(&session);
+    assert_eq!((rules(verdict), &verdict["source"]), (vec!["foreign-address"], &json!("192.0.2.7")));
+    follow(advice(verdict, "ip_nonlocal_bind"));
+    bind().unwrap();
+}
+
+#[test]
+fn a_bind_to_a_port_that_is_taken_is_told_with_what_has_it() {
+    let _netns = Netns::new().unwrap();
+    let _listener = TcpListener::bind(SERVICE).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--count", "1", "--errno", "EADDRINUSE"]).unwrap();
+    TcpListener::bind(SERVICE).unwrap_err();
+    let session = watching.wait().unwrap();
+    let verdict = verdict(&session);
+    assert_eq!((rules(verdict), &verdict["cause"]), (vec!["port-clash"], &json!("port_taken")));
+    let sentence = verdict["diagnoses"][0]["sentence"].as_str().unwrap();
+    assert!(
+        sentence.contains("port 8080 of 127.0.0.1, which another socket has: a service waits on it"),
+        "{sentence}"
+    );
+    let command = advice(verdict, "find who has the port")["command"].as_str().unwrap();
+    assert!(command.ends_with("ss -tanp 'sport = :8080'"), "{command}");
 }
 
 #[test]

@@ -4,20 +4,27 @@
 
 use super::{Advice, Facts, How};
 use crate::diagnose::cause::Cause;
-use crate::diagnose::figures::{counted, grouped};
+use crate::diagnose::figures::{counted, grouped, per_minute};
 use crate::event::{Protocol, SocketState};
 
-/// Connection reuse: how many connects a second it must save.
+/// Connection reuse: what the ports can carry.
 pub(in super::super) fn reuse_connections(facts: &Facts) -> Advice {
     const WHAT: &str = "keep connections open and reuse them (keep-alive, a pool with a bound)";
-    let gain = match (facts.carries_per_s(), facts.wanted_per_s()) {
-        (Some(carries), Some(rate)) if rate > carries => format!(
-            "it must save {} of {} connects/s: {} is what the ports can carry",
-            grouped(rate - carries),
-            grouped(rate),
-            grouped(carries)
+    let gain = match (facts.carries_per_minute(), facts.ends_per_minute) {
+        (Some(carries), Some(ended)) if ended > carries => format!(
+            "the ports can carry {} of the {} connects/s that end now",
+            per_minute(carries),
+            per_minute(ended)
         ),
-        (Some(carries), _) => format!("new connections must stay below {} connects/s", grouped(carries)),
+        (Some(carries), ended) => {
+            let ended = ended.map_or_else(String::new, |rate| format!("; {} end now", per_minute(rate)));
+            let fail = if facts.failures_per_minute.is_none() || ended.is_empty() {
+                ""
+            } else {
+                ", and calls that fail may be retries"
+            };
+            format!("new connections must stay below {} connects/s{ended}{fail}", per_minute(carries))
+        }
         (None, _) => "each connect that is saved is a port less in TIME_WAIT".to_owned(),
     };
     let how = "in the client: one connection for many requests; the end that closes first has the TIME_WAIT";
@@ -30,7 +37,7 @@ pub(in super::super) fn bind_without_port(facts: &Facts) -> Option<Advice> {
     if facts.protocol == Protocol::Udp {
         return Some(Advice::not_here(WHAT, "a UDP socket has a port for itself, wherever it sends"));
     }
-    let ports = facts.usable().map_or_else(|| "all ports".to_owned(), |usable| counted(usable, "port"));
+    let ports = facts.offered().map_or_else(|| "all ports".to_owned(), |offered| counted(offered, "port"));
     let gain = if facts.cause == Some(Cause::TupleInUse) {
         format!("connect() chooses among {ports} instead of trying one")
     } else {
@@ -52,6 +59,25 @@ pub(in super::super) fn whole_range_on_socket(facts: &Facts) -> Option<Advice> {
     facts.narrowed().is_none().then(|| Advice::not_here(WHAT, why))
 }
 
+/// `IP_LOCAL_PORT_RANGE` (ip(7)) of a socket that has it: 0 leaves the namespace's range as it is.
+pub(in super::super) fn widen_own_range(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "widen the socket's IP_LOCAL_PORT_RANGE";
+    let (range, own) = (facts.range?, facts.narrowed()?);
+    let all = facts.reserved_within(range).map(|reserved| range.width() - reserved);
+    let gain = match all.zip(facts.offered()).map(|(all, own)| all.saturating_sub(own)) {
+        Some(0) => {
+            let why = format!("each port of {range} outside of {own} is reserved");
+            return Some(Advice::not_here(WHAT, why));
+        }
+        Some(more) => format!("up to {} for {}", counted(more, "more port"), facts.whose()),
+        None => format!("ports of {range} outside of {own}"),
+    };
+    let how = "setsockopt(fd, IPPROTO_IP, IP_LOCAL_PORT_RANGE, &(uint32_t){0}, sizeof(uint32_t))";
+    let cost = "or leave it out; where several hosts or programs share one address by parts of the range, each must keep to its own"
+        .to_owned();
+    Some(Advice::helps(WHAT, How::Code(how), gain, Some(cost)))
+}
+
 /// A pool that cannot grow into a shortage.
 pub(in super::super) fn bound_the_pool(facts: &Facts) -> Option<Advice> {
     const WHAT: &str = "bound the pool, or close what is no longer needed";
@@ -64,16 +90,34 @@ pub(in super::super) fn bound_the_pool(facts: &Facts) -> Option<Advice> {
     Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
 }
 
-/// What keeps answers away.
-pub(in super::super) fn reach_the_peer(facts: &Facts) -> Option<Advice> {
-    const WHAT: &str = "let the other side's answers through";
+/// Attempts to connect that cannot pile up into a shortage. A socket that is closed in SYN_SENT is gone at once
+/// (`__tcp_close`, net/ipv4/tcp.c).
+pub(in super::super) fn bound_the_attempts(facts: &Facts) -> Option<Advice> {
+    const WHAT: &str = "give up attempts earlier, and make fewer at a time";
     let how = format!(
-        "look for what drops packets of {}: a firewall or load balancer that has forgotten the connections, a host that is \
-         gone; tcpdump shows FINs sent again and again",
-        facts.destination?
+        "a timeout of the program's own for connect(), then close(); fewer than {} attempts at a time for each destination. \
+         By itself the kernel gives up after net.ipv4.tcp_syn_retries, six of which take two minutes",
+        grouped(facts.usable()?)
     );
-    let gain = "a port comes back as soon as its FIN is acknowledged".to_owned();
+    let gain = "an attempt that is closed gives its port back at once".to_owned();
     Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
+}
+
+/// What keeps answers away: to SYNs, or to FINs.
+pub(in super::super) fn reach_the_peer(facts: &Facts, state: SocketState) -> Option<Advice> {
+    const WHAT: &str = "let the other side's answers through";
+    let destination = facts.destination?;
+    let (who, packets, gain) = if state == SocketState::SynSent {
+        let who = "a firewall, a wrong route, a host that is down";
+        (who, "SYNs", "an attempt that is answered, or refused, no longer waits")
+    } else {
+        let who = "a firewall or load balancer that has forgotten the connections, a host that is gone";
+        (who, "FINs", "a port comes back as soon as its FIN is acknowledged")
+    };
+    let how = format!(
+        "look for what drops packets of {destination}: {who}; tcpdump shows {packets} sent again and again"
+    );
+    Some(Advice::helps(WHAT, How::Arrangement(how), gain.to_owned(), None))
 }
 
 /// The end that leaks closes: in CLOSE_WAIT this one, in FIN_WAIT2 the other one.

@@ -1,12 +1,11 @@
 //! A wider `ip_local_port_range`: how many ports it would bring, and whose ports it would take.
 //!
-//! In: range, reserved ports, listeners. Out: advice. Must not know: which rule asks.
+//! In: range, reserved ports, listeners, where unprivileged ports begin. Out: advice. Must not know: which rule asks.
 
 use super::{Advice, Facts, setting};
-use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::TIME_WAIT_S;
 use crate::diagnose::figures::{counted, grouped, per_minute};
-use crate::event::{PortRange, Protocol};
+use crate::event::PortRange;
 
 const WHAT: &str = "widen net.ipv4.ip_local_port_range";
 /// Below, services are too many to be sure that those that listen now are all.
@@ -18,38 +17,31 @@ const NAMED: usize = 5;
 /// What is often advised instead.
 const TOO_WIDE: PortRange = PortRange { low: 1024, high: 65535 };
 
-/// The widest range around this one that takes no listener's port.
+/// The widest sensible range around this one, with the ports of listeners in it reserved.
 pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
     let range = facts.range.filter(|_| facts.narrowed().is_none())?;
     let listeners = facts.unreserved_listeners()?;
-    let wide = between_listeners(range, &listeners);
+    let wide = widest(range, facts.settings.ip_unprivileged_port_start);
+    let inside: Vec<u16> = listeners.iter().copied().filter(|port| wide.contains(*port)).collect();
+    let added: Vec<u16> = inside.iter().copied().filter(|port| !range.contains(*port)).collect();
+    let listened = u32::try_from(added.len()).ok()?;
     let (now, then) = (offered(facts, range)?, offered(facts, wide)?);
-    let more = then.saturating_sub(now);
-    let taken: Vec<u16> =
-        listeners.into_iter().filter(|port| TOO_WIDE.contains(*port) && !range.contains(*port)).collect();
+    let more = then.saturating_sub(now).saturating_sub(listened);
     if more < now / WORTHWHILE || more == 0 {
-        let more = counted(more, "port");
-        let why = match named(&taken) {
-            Some(ports) => {
-                format!("only {more} could be added to {range} without those of listeners: {ports}")
-            }
-            None => format!("only {more} could be added to {range}"),
-        };
+        let without =
+            named(&added).map_or_else(String::new, |ports| format!(" without those of listeners: {ports}"));
+        let why = format!("only {} could be added to {range}{without}", counted(more, "port"));
         return Some(Advice::not_here(WHAT, why));
     }
-    let reserved = facts.reserved_within(wide)? - facts.reserved_within(range)?;
-    let without =
-        if reserved == 0 { String::new() } else { format!(", without {} reserved ones", grouped(reserved)) };
-    let whose = match (facts.cause, facts.protocol) {
-        (Some(Cause::BindRangeExhausted), _) | (_, Protocol::Udp) => "each local address",
-        _ => "each source and destination",
-    };
     let rate = if facts.is_mostly_time_wait() {
         format!(": {} more connects/s, as each waits {TIME_WAIT_S} s", per_minute(more))
     } else {
         String::new()
     };
-    let gain = format!("{} for {whose}{without}{rate}", counted(more, "more port"));
+    let without = without(facts.reserved_within(wide)? - facts.reserved_within(range)?, listened);
+    let gain = format!("{} for {}{without}{rate}", counted(more, "more port"), facts.whose());
+    let taken: Vec<u16> =
+        listeners.into_iter().filter(|port| TOO_WIDE.contains(*port) && !wide.contains(*port)).collect();
     let collides = named(&taken).map_or_else(String::new, |ports| {
         format!("; not {TOO_WIDE}, which would take what is listened on now: {ports}")
     });
@@ -57,17 +49,21 @@ pub(in super::super) fn widen(facts: &Facts) -> Option<Advice> {
         "services that do not listen right now are not known here, nor are ports that are only forwarded (NodePorts of \
          Kubernetes are 30000-32767): put them into net.ipv4.ip_local_reserved_ports first{collides}"
     );
-    let how = setting(facts, &format!("net.ipv4.ip_local_port_range=\"{} {}\"", wide.low, wide.high));
-    Some(Advice::helps(WHAT, how, gain, Some(cost)))
+    let range = format!("net.ipv4.ip_local_port_range=\"{} {}\"", wide.low, wide.high);
+    let assignments = if inside.is_empty() {
+        range
+    } else {
+        let reserved = reserved_with(facts.reserved.as_ref()?, &inside);
+        format!("net.ipv4.ip_local_reserved_ports=\"{reserved}\" {range}")
+    };
+    Some(Advice::helps(WHAT, setting(facts, &assignments), gain, Some(cost)))
 }
 
-/// From the next listener below to the next one above.
-fn between_listeners(range: PortRange, listeners: &[u16]) -> PortRange {
-    let below = listeners.iter().rfind(|port| **port < range.low);
-    let above = listeners.iter().find(|port| **port > range.high);
-    let mut low = below.map_or(FLOOR, |port| FLOOR.max(port + 1)).min(range.low);
-    let mut high = above.map_or(u16::MAX, |port| port - 1);
-    // The kernel warns of ends that are both even or both odd (`ipv4_local_port_range`, net/ipv4/sysctl_net_ipv4.c).
+/// As far as it is sensible, and the kernel allows it (`ipv4_local_port_range`, net/ipv4/sysctl_net_ipv4.c).
+fn widest(range: PortRange, unprivileged_start: Option<u16>) -> PortRange {
+    let mut low = FLOOR.max(unprivileged_start.unwrap_or(FLOOR)).min(range.low);
+    let mut high = u16::MAX;
+    // The kernel warns of ends that are both even or both odd.
     if low % 2 == high % 2 {
         if low < range.low {
             low += 1;
@@ -76,6 +72,30 @@ fn between_listeners(range: PortRange, listeners: &[u16]) -> PortRange {
         }
     }
     PortRange { low, high }
+}
+
+/// What is reserved and these ports, as `ip_local_reserved_ports` takes them.
+fn reserved_with(reserved: &[PortRange], ports: &[u16]) -> String {
+    let single = ports.iter().map(|port| PortRange { low: *port, high: *port });
+    let mut all: Vec<PortRange> = reserved.iter().copied().chain(single).collect();
+    all.sort_unstable_by_key(|part| part.low);
+    let mut joined: Vec<PortRange> = Vec::new();
+    for part in all {
+        match joined.last_mut() {
+            Some(last) if part.low <= last.high.saturating_add(1) => last.high = last.high.max(part.high),
+            _ => joined.push(part),
+        }
+    }
+    let word = |part: &PortRange| if part.width() == 1 { part.low.to_string() } else { part.to_string() };
+    joined.iter().map(word).collect::<Vec<_>>().join(",")
+}
+
+/// What the gain is without; a clause to append.
+fn without(reserved: u32, listened: u32) -> String {
+    let reserved = (reserved > 0).then(|| format!("{} reserved ones", grouped(reserved)));
+    let listened = (listened > 0).then(|| format!("{} of listeners", grouped(listened)));
+    let words: Vec<String> = reserved.into_iter().chain(listened).collect();
+    if words.is_empty() { String::new() } else { format!(", without {}", words.join(" and ")) }
 }
 
 fn offered(facts: &Facts, range: PortRange) -> Option<u32> {

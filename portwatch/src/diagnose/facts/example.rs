@@ -31,13 +31,16 @@ pub(in super::super) fn healthy() -> Facts {
         bound_by_others: Some(0),
         listeners: Some(vec![22, 5432, 9100]),
         row: Some(row(&[(SocketState::Established, 40), (SocketState::TimeWait, 900)])),
-        ends_per_s: Some(15),
+        ends_per_minute: Some(900),
         namespace_is_own: true,
         bound_visible: Some(true),
         settings: Settings {
             tcp_tw_reuse: Some(2),
             tcp_tw_reuse_delay_ms: None,
             tcp_timestamps: Some(true),
+            ip_unprivileged_port_start: Some(1024),
+            ip_nonlocal_bind: Some(false),
+            ipv6_nonlocal_bind: Some(false),
             ipv6_disabled: Some(false),
         },
         namespace_is_hosts: Some(true),
@@ -48,12 +51,20 @@ pub(in super::super) fn healthy() -> Facts {
 
 /// As above, but a connect() found no port, with these sockets there.
 pub(in super::super) fn exhausted(by_state: &[(SocketState, u32)]) -> Facts {
-    Facts { cause: Some(Cause::RangeExhausted), row: Some(row(by_state)), ends_per_s: None, ..healthy() }
+    Facts { cause: Some(Cause::RangeExhausted), row: Some(row(by_state)), ends_per_minute: None, ..healthy() }
 }
 
 /// The same with a range of its own.
 pub(in super::super) fn exhausted_range(low: u16, high: u16) -> Facts {
     Facts { range: Some(PortRange { low, high }), row: None, ..exhausted(&[]) }
+}
+
+/// The same, and two kinds of sockets have its ports: most of them, and the rest, are in these states.
+pub(in super::super) fn shared_range(low: u16, high: u16, states: [SocketState; 2]) -> Facts {
+    let usable = PortRange { low, high }.width();
+    let few = usable / 10;
+    let row = Occupancy { usable, ..row(&[(states[0], usable - few), (states[1], few)]) };
+    Facts { row: Some(row), ..exhausted_range(low, high) }
 }
 
 /// A row of the default range; one process has open what processes have open.

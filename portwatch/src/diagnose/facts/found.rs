@@ -60,7 +60,7 @@ impl Facts {
         let range = namespace.map(|namespace| namespace.range);
         let ended = row
             .and_then(|row| row.time_wait)
-            .map(|time_wait| time_wait.last_10_s / u32::from(TimeWait::COUNTED_S));
+            .map(|time_wait| time_wait.last_10_s * 60 / u32::from(TimeWait::COUNTED_S));
         let holders = row.map_or(&[][..], |row| &row.holders);
         // Who has something open is there still; who left a TIME_WAIT may be gone, and another have its id.
         let holder = holders.iter().find_map(|holding| match &holding.holder {
@@ -79,7 +79,7 @@ impl Facts {
             binders: namespace.map_or_else(Vec::new, |namespace| binders(snapshot, namespace)),
             listeners: namespace.map(|namespace| namespace.listeners.clone()),
             row: row.cloned(),
-            ends_per_s: ended.filter(|rate| *rate > 0),
+            ends_per_minute: ended.filter(|rate| *rate > 0),
             at: Some(snapshot.at),
             open_for: row
                 .and_then(|row| Some(Duration::from_nanos(snapshot.at.0.checked_sub(row.open_since?.0)?))),

@@ -5,7 +5,7 @@ use crate::diagnose::Cause;
 use crate::diagnose::facts::example::{failure, row, snapshot};
 use crate::diagnose::trouble::Troubles;
 use crate::event::{
-    BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Scope, SocketState, Stage, TimeWait,
+    BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Protocol, Scope, SocketState, Stage, TimeWait,
 };
 
 const OPEN: SocketState = SocketState::Established;
@@ -158,6 +158,46 @@ fn failures_that_no_snapshot_explains_leave_room_for_those_that_one_does() {
 }
 
 #[test]
+fn a_udp_socket_without_an_address_is_explained_by_a_look_at_where_it_went() {
+    let mut nowhere = failure();
+    let fault = &mut nowhere.fault;
+    (fault.protocol, fault.stage) = (Protocol::Udp, Stage::SocketLayer);
+    fault.address = "[::1]:53".parse().unwrap();
+    let mut observer = Observer::default();
+    observer.see(&Item::Failure(nowhere));
+    let all = verdicts(observer.see(&limited(53, 2, Vec::new())));
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all[0].diagnoses[0].rule, "no-ipv6-source");
+}
+
+#[test]
+fn a_bind_to_another_address_or_to_a_port_that_is_taken_is_explained_by_any_look_at_its_namespace() {
+    let bind = |errno, address: &str, protocol| {
+        let mut fault = failure().fault;
+        (fault.call, fault.stage, fault.errno, fault.protocol) = (Call::Bind, Stage::Bind, errno, protocol);
+        fault.address = address.parse().unwrap();
+        Item::Failure(Failure { fault, ..failure() })
+    };
+    let cases = [
+        (bind(Errno::EADDRNOTAVAIL, "192.0.2.7:0", Protocol::Tcp), "foreign-address", "192.0.2.7"),
+        (bind(Errno::EADDRNOTAVAIL, "192.0.2.8:53", Protocol::Udp), "foreign-address", "192.0.2.8"),
+        (bind(Errno::EADDRINUSE, "10.0.0.1:5432", Protocol::Tcp), "port-clash", "10.0.0.1"),
+        (bind(Errno::EADDRINUSE, "0.0.0.0:53", Protocol::Udp), "port-clash", "0.0.0.0"),
+    ];
+    let mut observer = Observer::default();
+    for (failure, ..) in &cases {
+        observer.see(failure);
+    }
+    let all = verdicts(observer.see(&limited(80, 2, Vec::new())));
+    assert_eq!(all.len(), cases.len(), "{all:?}");
+    for (_, rule, address) in &cases {
+        let of = |verdict: &&Verdict| verdict.path.source == Some(address.parse().unwrap());
+        let rules = |verdict: &Verdict| verdict.diagnoses.iter().map(|each| each.rule).collect::<Vec<_>>();
+        assert_eq!(all.iter().find(of).map(rules), Some(vec![*rule]), "{address}");
+    }
+}
+
+#[test]
 fn ports_that_come_back_before_one_looks_are_told_as_that() {
     let mut observer = Observer::default();
     observer.see(&Item::Failure(failure()));
@@ -166,7 +206,7 @@ fn ports_that_come_back_before_one_looks_are_told_as_that() {
 }
 
 #[test]
-fn calls_that_fail_count_as_wanted() {
+fn calls_that_fail_are_told_beside_what_ends() {
     let mut observer = Observer::default();
     for tenth in 0..50 {
         observer
@@ -174,7 +214,7 @@ fn calls_that_fail_count_as_wanted() {
     }
     let all = verdicts(look(&mut observer, 6, vec![row(&[(SocketState::TimeWait, 28_232)])]));
     let sentence = &all[0].diagnoses[0].evidence.sentence;
-    assert!(sentence.contains("470 connections end in a second, and 10 fail"), "{sentence}");
+    assert!(sentence.contains("470 connections end in a second, and at least 10 calls fail"), "{sentence}");
 }
 
 /// Ten minutes of a client that opens and closes connections: warnings and recoveries.

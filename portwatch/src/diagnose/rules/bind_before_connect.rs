@@ -6,7 +6,6 @@ use super::{ALL_PERMILLE, Evidence, Rule, held_by};
 use crate::diagnose::advice::{bind_without_port, everything_is_local, widen};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::counted;
 use crate::event::Protocol;
 
 pub(super) const RULE: Rule = Rule {
@@ -29,20 +28,16 @@ fn check(facts: &Facts) -> Option<Evidence> {
     if facts.cause != Some(Cause::BindRangeExhausted) || facts.protocol == Protocol::Udp {
         return None;
     }
-    let range = facts.narrowed().or(facts.range)?;
+    // Where each port is reserved, none is in use.
+    let choice = facts.choice().filter(|_| facts.offered() != Some(0))?;
     let address = facts.source.map_or_else(|| "its address".to_owned(), |source| source.ip().to_string());
     Some(Evidence {
         weight_permille: ALL_PERMILLE,
         sentence: format!(
-            "bind() asked for any port of {address}, and each of the {} of {} is in use there: a port that bind() \
+            "bind() asked for any port of {address}, and each of the {choice} is in use there: a port that bind() \
              chooses counts for all destinations at once, by connections to anywhere too{}",
-            counted(range.width(), "port"),
-            range,
             facts.row.as_ref().map_or_else(String::new, |row| held_by(&row.holders))
         ),
-        fragment: format!(
-            "bind() without IP_BIND_ADDRESS_NO_PORT needs one of {} for itself",
-            counted(range.width(), "port")
-        ),
+        fragment: format!("bind() without IP_BIND_ADDRESS_NO_PORT needs one of {choice} for itself"),
     })
 }

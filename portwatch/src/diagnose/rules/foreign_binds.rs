@@ -19,8 +19,8 @@ pub(super) const RULE: Rule = Rule {
         [bind_without_port(facts), widen(facts), everything_is_local(facts)].into_iter().flatten().collect()
     },
     example: || Facts {
-        bound_by_others: Some(20_000),
-        binders: vec![example::holding("proxy", 955, 20_000)],
+        bound_by_others: Some(27_000),
+        binders: vec![example::holding("proxy", 955, 27_000)],
         row: None,
         ..example::exhausted(&[])
     },
@@ -28,7 +28,7 @@ pub(super) const RULE: Rule = Rule {
 
 fn check(facts: &Facts) -> Option<Evidence> {
     let range = facts.range.filter(|_| facts.is_short())?;
-    let bound = facts.bound_by_others?.saturating_sub(facts.listeners_inside()?);
+    let bound = facts.bound_only()?;
     Some(Evidence {
         weight_permille: weight(bound, range.width())?,
         sentence: format!(

@@ -6,6 +6,7 @@ use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped};
+use crate::event::{Occupancy, SocketState};
 
 pub(super) const RULE: Rule = Rule {
     name: "listeners-in-range",
@@ -13,9 +14,14 @@ pub(super) const RULE: Rule = Rule {
     needs: "a shortage of TCP ports, the range, listeners, reserved ports",
     check,
     advice: |facts| [widen(facts), everything_is_local(facts)].into_iter().flatten().collect(),
-    example: || Facts {
-        listeners: Some((40_000..40_040).collect()),
-        ..example::exhausted_range(40_000, 40_099)
+    example: || {
+        let states = [(SocketState::Established, 6_600), (SocketState::TimeWait, 6_632)];
+        Facts {
+            bound_by_others: Some(15_000),
+            listeners: Some((40_000..55_000).collect()),
+            row: Some(Occupancy { usable: 13_232, ..example::row(&states) }),
+            ..example::exhausted(&[])
+        }
     },
 };
 

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use super::{Evidence, Rule, held_by, only_process, weight};
+use super::{Evidence, Rule, called, held_by, only_process, process, weight};
 use crate::diagnose::advice::{
     bound_the_pool, everything_is_local, more_addresses, whole_range_on_socket, widen,
 };
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped, lasting};
-use crate::event::{BootNs, Occupancy, SocketState};
+use crate::event::{Holding, Occupancy, Process, SocketState};
 
 pub(super) const RULE: Rule = Rule {
     name: "live-connections",
@@ -54,8 +54,20 @@ fn check(facts: &Facts) -> Option<Evidence> {
     })
 }
 
-/// How long the process has had to open them, if it is one; a clause to append.
+/// How long they had to open them, as far as it is known; a clause to append.
 fn since_its_start(facts: &Facts, row: &Occupancy) -> String {
-    let age = |at: BootNs| at.0.checked_sub(only_process(row)?.start.0).map(Duration::from_nanos);
-    facts.at.and_then(age).map_or_else(String::new, |age| format!(", and was started {} ago", lasting(age)))
+    let age = |process: &Process| {
+        let start = Some(process.start.0).filter(|start| *start != 0)?;
+        Some(lasting(Duration::from_nanos(facts.at?.0.checked_sub(start)?)))
+    };
+    if let Some(only) = only_process(row) {
+        return age(only).map_or_else(String::new, |age| format!(", and was started {age} ago"));
+    }
+    let has_open = |holding: &&Holding| holding.count > holding.time_wait;
+    let known = row.holders.iter().filter(has_open).filter_map(process);
+    let first = known.filter(|process| process.start.0 != 0).min_by_key(|process| process.start);
+    let Some((first, age)) = first.and_then(|first| Some((first, age(first)?))) else { return String::new() };
+    let is_all = row.holders.iter().filter(has_open).all(|holding| process(holding).is_some());
+    let among = if is_all { "them" } else { "those known" };
+    format!("; the first of {among}, {}, was started {age} ago", called(first))
 }

@@ -9,7 +9,7 @@ use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::counted;
-use crate::event::PortRange;
+use crate::event::{PortRange, SocketState};
 
 pub(super) const RULE: Rule = Rule {
     name: "narrow-namespace",
@@ -20,7 +20,11 @@ pub(super) const RULE: Rule = Rule {
     example: || Facts {
         namespace_is_hosts: Some(false),
         hosts_range: Some(PortRange { low: 10_000, high: 65_535 }),
-        ..example::exhausted_range(32_768, 60_999)
+        ..example::exhausted(&[
+            (SocketState::Established, 12_500),
+            (SocketState::TimeWait, 12_500),
+            (SocketState::CloseWait, 3_232),
+        ])
     },
 };
 

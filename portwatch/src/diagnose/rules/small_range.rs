@@ -6,6 +6,7 @@ use super::{Evidence, Rule, weight};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::facts::{Facts, example, example::DEFAULT_RANGE};
 use crate::diagnose::figures::counted;
+use crate::event::SocketState;
 
 pub(super) const RULE: Rule = Rule {
     name: "small-range",
@@ -13,7 +14,7 @@ pub(super) const RULE: Rule = Rule {
     needs: "a shortage of ports, the range",
     check,
     advice: |facts| [widen(facts), everything_is_local(facts)].into_iter().flatten().collect(),
-    example: || example::exhausted_range(40_000, 40_999),
+    example: || example::shared_range(40_000, 40_999, [SocketState::Established, SocketState::TimeWait]),
 };
 
 fn check(facts: &Facts) -> Option<Evidence> {
@@ -22,9 +23,10 @@ fn check(facts: &Facts) -> Option<Evidence> {
     Some(Evidence {
         weight_permille: weight(missing, DEFAULT_RANGE.width())?,
         sentence: format!(
-            "net.ipv4.ip_local_port_range is {}: {} for each source and destination, where Linux begins with {}",
+            "net.ipv4.ip_local_port_range is {}: {} for {}, where Linux begins with {}",
             range,
             counted(range.width(), "port"),
+            facts.whose(),
             counted(DEFAULT_RANGE.width(), "port")
         ),
         fragment: format!("the range has {}", counted(range.width(), "port")),

@@ -27,8 +27,8 @@ pub(super) const RULE: Rule = Rule {
         checked.into_iter().flatten().chain(about_time_wait()).chain(everything_is_local(facts)).collect()
     },
     example: || Facts {
-        ends_per_s: Some(465),
-        failures_per_s: Some(120),
+        ends_per_minute: Some(27_900),
+        failures_per_minute: Some(7_200),
         ..example::exhausted(&[(SocketState::TimeWait, 28_100), (SocketState::Established, 132)])
     },
 };
@@ -42,9 +42,11 @@ fn check(facts: &Facts) -> Option<Evidence> {
     if facts.cause.is_none() && reused != Some(false) {
         return None;
     }
+    let refused =
+        if facts.refused_time_wait().is_some() { ", although tcp_tw_reuse allows less" } else { "" };
     let most = match reused {
-        Some(false) => format!(
-            "; {} connects/s are the most {} can carry, as each waits {TIME_WAIT_S} s",
+        _ if facts.waits_in_full() => format!(
+            "; {} connects/s are the most {} can carry, as each waits {TIME_WAIT_S} s{refused}",
             per_minute(row.usable),
             counted(row.usable, "port")
         ),
@@ -52,12 +54,14 @@ fn check(facts: &Facts) -> Option<Evidence> {
             "; tcp_tw_reuse would give them out again after {} ms, if both ends use timestamps",
             facts.reuse_delay().as_millis()
         ),
-        None => String::new(),
+        Some(false) | None => String::new(),
     };
-    let fails = facts.failures_per_s.map_or_else(String::new, |rate| format!(", and {} fail", grouped(rate)));
-    let rate = facts
-        .ends_per_s
-        .map_or_else(String::new, |rate| format!("; {} end in a second{fails}", counted(rate, "connection")));
+    let fails = facts.failures_per_minute.map_or_else(String::new, |rate| {
+        format!(", and at least {} calls fail, retries included", per_minute(rate))
+    });
+    let rate = facts.ends_per_minute.map_or_else(String::new, |rate| {
+        format!("; {} connections end in a second{fails}", per_minute(rate))
+    });
     Some(Evidence {
         weight_permille,
         sentence: format!(

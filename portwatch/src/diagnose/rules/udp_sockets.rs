@@ -6,7 +6,6 @@ use super::{ALL_PERMILLE, Evidence, Rule, held_by};
 use crate::diagnose::advice::{everything_is_local, widen};
 use crate::diagnose::cause::Cause;
 use crate::diagnose::facts::{Facts, example};
-use crate::diagnose::figures::counted;
 use crate::event::{Protocol, SocketState};
 
 pub(super) const RULE: Rule = Rule {
@@ -28,15 +27,14 @@ fn check(facts: &Facts) -> Option<Evidence> {
         (Cause::UdpRangeExhausted, _) | (Cause::BindRangeExhausted, Protocol::Udp) => {}
         _ => return None,
     }
-    let range = facts.narrowed().or(facts.range)?;
+    // Where each port is reserved, none has a socket.
+    let choice = facts.choice().filter(|_| facts.offered() != Some(0))?;
     let who = facts.row.as_ref().map_or_else(String::new, |row| held_by(&row.holders));
     Some(Evidence {
         weight_permille: ALL_PERMILLE,
         sentence: format!(
-            "a UDP socket found none of the {} of {} free on its address: a UDP port is taken wherever its socket sends, \
-             so one socket for many requests serves better than one for each{who}",
-            counted(range.width(), "port"),
-            range
+            "a UDP socket found none of the {choice} free on its address: a UDP port is taken wherever its socket sends, \
+             so one socket for many requests serves better than one for each{who}"
         ),
         fragment: "UDP sockets have every port".to_owned(),
     })

@@ -3,6 +3,7 @@
 //! In: states, holders. Out: how many attempts wait. Must not know: other rules.
 
 use super::{Evidence, Rule, held_by, weight};
+use crate::diagnose::advice::{bound_the_attempts, reach_the_peer};
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped};
 use crate::event::SocketState;
@@ -12,7 +13,12 @@ pub(super) const RULE: Rule = Rule {
     finds: "the destination does not answer, and attempts to connect pile up",
     needs: "who holds the ports",
     check,
-    advice: |_| Vec::new(),
+    advice: |facts| {
+        [reach_the_peer(facts, SocketState::SynSent), bound_the_attempts(facts)]
+            .into_iter()
+            .flatten()
+            .collect()
+    },
     example: || example::exhausted(&[(SocketState::SynSent, 28_232)]),
 };
 

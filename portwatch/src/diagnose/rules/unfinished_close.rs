@@ -16,7 +16,9 @@ pub(super) const RULE: Rule = Rule {
     finds: "connections were closed here, and the other side does not acknowledge it: it is gone, or something drops packets",
     needs: "who holds the ports",
     check,
-    advice: |facts| [reach_the_peer(facts), more_addresses(facts)].into_iter().flatten().collect(),
+    advice: |facts| {
+        [reach_the_peer(facts, SocketState::LastAck), more_addresses(facts)].into_iter().flatten().collect()
+    },
     example: || {
         example::exhausted(&[
             (SocketState::FinWait1, 20_000),

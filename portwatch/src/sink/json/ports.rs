@@ -59,11 +59,22 @@ fn namespace(namespace: &Namespace) -> Value {
         "reserved_ports": namespace.reserved_ports.iter().copied().map(range).collect::<Value>(),
         "listeners": namespace.listeners,
     }));
-    let Settings { tcp_tw_reuse, tcp_tw_reuse_delay_ms, tcp_timestamps, ipv6_disabled } = namespace.settings;
+    let Settings {
+        tcp_tw_reuse,
+        tcp_tw_reuse_delay_ms,
+        tcp_timestamps,
+        ip_unprivileged_port_start,
+        ip_nonlocal_bind,
+        ipv6_nonlocal_bind,
+        ipv6_disabled,
+    } = namespace.settings;
     let settings = [
         ("tcp_tw_reuse", tcp_tw_reuse.map(Value::from)),
         ("tcp_tw_reuse_delay_ms", tcp_tw_reuse_delay_ms.map(Value::from)),
         ("tcp_timestamps", tcp_timestamps.map(Value::from)),
+        ("ip_unprivileged_port_start", ip_unprivileged_port_start.map(Value::from)),
+        ("ip_nonlocal_bind", ip_nonlocal_bind.map(Value::from)),
+        ("ipv6_nonlocal_bind", ipv6_nonlocal_bind.map(Value::from)),
         ("ipv6_disabled", ipv6_disabled.map(Value::from)),
     ];
     let known = settings.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));

@@ -255,11 +255,11 @@ fn id(query: &Query) -> Option<NetnsId> {
     if let Netns::Near(id, _) = query.netns { Some(id) } else { None }
 }
 
-/// Whether a look can tell more: where any port was asked for, or an address to send from.
+/// Whether a look can tell more: where a port or an address was asked for.
 fn is_shortage(failure: &Failure) -> bool {
     let fault = &failure.fault;
     match fault.stage {
-        Stage::Bind => fault.errno == Errno::EADDRINUSE && fault.address.port() == 0,
+        Stage::Bind => [Errno::EADDRINUSE, Errno::EADDRNOTAVAIL].contains(&fault.errno),
         Stage::Autobind => true,
         Stage::PortSearch | Stage::OutsidePortSearch | Stage::SocketLayer | Stage::Unknown => {
             fault.errno == Errno::EADDRNOTAVAIL
@@ -270,8 +270,9 @@ fn is_shortage(failure: &Failure) -> bool {
 
 fn place(failure: &Failure) -> Place {
     let fault = &failure.fault;
-    // UDP's ports are the same whatever the destination.
-    let address = (fault.protocol != Protocol::Udp).then_some(fault.address);
+    // UDP's ports are the same whatever the destination; where a connect() found no address to send from, that matters.
+    let is_anywhere = fault.protocol == Protocol::Udp && fault.stage != Stage::SocketLayer;
+    let address = (!is_anywhere).then_some(fault.address);
     let Fault { call, stage, had_port, .. } = *fault;
     Place { netns: failure.netns, address, source: failure.source.ip(), call, stage, had_port }
 }
@@ -285,10 +286,16 @@ fn query(failure: &Failure, place: Place) -> Query {
     // Of what is not asked about as little as possible is read.
     let nowhere = Destination { network: Some(IpNet::from(fault.address.ip())), port: Some(0) };
     let is_bind = fault.call == Call::Bind && fault.protocol != Protocol::Udp;
+    let any_port = fault.errno == Errno::EADDRINUSE && fault.address.port() == 0;
+    let destination = match place.address {
+        _ if is_bind && any_port => None,
+        Some(address) if !is_bind => Some(whole(address)),
+        _ => Some(nowhere),
+    };
     Query {
         netns: Netns::Near(failure.netns, failure.process.tgid),
-        destination: if is_bind { None } else { Some(place.address.map_or(nowhere, whole)) },
-        bind: is_bind.then(|| fault.address.ip()),
+        destination,
+        bind: (is_bind && any_port).then(|| fault.address.ip()),
         spare_calls: false,
     }
 }

@@ -51,9 +51,13 @@ fn only_a_shortage_is_a_reason_to_look() {
     let refused = with(|fault| (fault.stage, fault.errno) = (Stage::Network, Errno(111)));
     let denied = with(|fault| (fault.stage, fault.errno) = (Stage::SocketLayer, Errno(13)));
     let no_source = with(|fault| fault.stage = Stage::OutsidePortSearch);
+    let bind =
+        |errno| with(|fault| (fault.call, fault.stage, fault.errno) = (Call::Bind, Stage::Bind, errno));
+    let [elsewhere, taken, privileged] = [Errno::EADDRNOTAVAIL, Errno::EADDRINUSE, Errno(13)].map(bind);
     assert_eq!(
-        [failure(), refused, denied, no_source].map(|failure| is_shortage(&failure)),
-        [true, false, false, true]
+        [failure(), refused, denied, no_source, elsewhere, taken, privileged]
+            .map(|failure| is_shortage(&failure)),
+        [true, false, false, true, true, true, false]
     );
 }
 
@@ -69,8 +73,18 @@ fn no_more_is_asked_for_than_the_failure_is_about() {
     assert_eq!(asked(&failure()), (some("10.0.0.2/32 Some(443)"), None));
     let udp = with(|fault| (fault.protocol, fault.stage) = (Protocol::Udp, Stage::Autobind));
     assert_eq!(asked(&udp), (some("10.0.0.2/32 Some(0)"), None));
-    let bind = with(|fault| (fault.call, fault.stage) = (Call::Bind, Stage::Bind));
-    assert_eq!(asked(&bind), (None, some("10.0.0.2")));
+    let no_source = with(|fault| (fault.protocol, fault.stage) = (Protocol::Udp, Stage::SocketLayer));
+    assert_eq!(asked(&no_source), (some("10.0.0.2/32 Some(443)"), None));
+    let bind = |errno, port| {
+        with(|fault| {
+            (fault.call, fault.stage, fault.errno) = (Call::Bind, Stage::Bind, errno);
+            fault.address.set_port(port);
+        })
+    };
+    assert_eq!(asked(&bind(Errno::EADDRINUSE, 0)), (None, some("10.0.0.2")));
+    // No connection decides about these.
+    assert_eq!(asked(&bind(Errno::EADDRINUSE, 443)), (some("10.0.0.2/32 Some(0)"), None));
+    assert_eq!(asked(&bind(Errno::EADDRNOTAVAIL, 0)), (some("10.0.0.2/32 Some(0)"), None));
 }
 
 #[test]
