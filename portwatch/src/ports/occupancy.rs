@@ -151,15 +151,15 @@ impl Table {
         let mut rows = Vec::new();
         for (path, held) in &self.connected {
             // Nobody is refused such a port because of this connection: it is refused anyway.
-            let held: Vec<Held> = held.iter().filter(|held| !bound.contains(held.port)).copied().collect();
+            let held = held.iter().filter(|held| !bound.contains(held.port));
             let mut row = self.row(Protocol::Tcp, held, usable, owner, holder);
             row.source = Some(path.source);
             row.destination = Some(path.destination);
             row.device = path.device;
             rows.push(row);
         }
-        rows.push(self.row(Protocol::Tcp, self.bound.clone(), offered, owner, holder));
-        rows.push(self.row(Protocol::Udp, self.udp.clone(), offered, owner, holder));
+        rows.push(self.row(Protocol::Tcp, &self.bound, offered, owner, holder));
+        rows.push(self.row(Protocol::Udp, &self.udp, offered, owner, holder));
         rows.retain(|row| row.used > 0);
         rows
     }
@@ -175,30 +175,32 @@ impl Table {
         let conflicts =
             |source: IpAddr| address.is_unspecified() || source.is_unspecified() || source == address;
         let connected = self.connected.iter().filter(|(path, _)| conflicts(path.source));
-        let held = connected.flat_map(|(_, held)| held).chain(&self.bound).copied().collect();
+        let held = connected.flat_map(|(_, held)| held).chain(&self.bound);
         let row = self.row(Protocol::Tcp, held, self.settings.offered(), owner, holder);
         (row.used > 0).then_some(Occupancy { source: Some(address), ..row })
     }
 
     /// A row without its path.
-    fn row<O: Copy + Ord>(
+    fn row<'a, O: Copy + Ord>(
         &self,
         protocol: Protocol,
-        mut held: Vec<Held>,
+        held: impl IntoIterator<Item = &'a Held>,
         usable: u32,
         owner: &impl Fn(&Held) -> O,
         holder: &mut impl FnMut(O) -> Holder,
     ) -> Occupancy {
         // States are in this order where sockets share a port: one that listens tells more than one that is bound.
-        held.sort_unstable();
-        let time_wait = time_wait(&held);
-        let open = held.iter().filter(|held| held.state == SocketState::Established);
+        let mut held: Vec<_> = held.into_iter().map(|held| ((held.port, held.state), held)).collect();
+        held.sort_unstable_by_key(|(order, _)| *order);
+        let held = held.iter().map(|(_, held)| *held);
+        let time_wait = time_wait(held.clone());
+        let open = held.clone().filter(|held| held.state == SocketState::Established);
         let open_since = open.filter_map(|held| held.open_since).min();
         let mut states: BTreeMap<SocketState, u32> = BTreeMap::new();
         let mut owners: BTreeMap<O, Share> = BTreeMap::new();
         let mut used = 0;
         let mut last = None;
-        for held in &held {
+        for held in held {
             if last != Some(held.port) {
                 last = Some(held.port);
                 used += 1;
@@ -236,8 +238,8 @@ impl Table {
 }
 
 /// When those in TIME_WAIT began to wait, and until when the last of them will.
-fn time_wait(held: &[Held]) -> Option<TimeWait> {
-    let waiting = held.iter().filter(|held| held.state == SocketState::TimeWait);
+fn time_wait<'a>(held: impl Iterator<Item = &'a Held> + Clone) -> Option<TimeWait> {
+    let waiting = held.filter(|held| held.state == SocketState::TimeWait);
     let over_in_s = waiting.clone().map(|held| held.left_s).max()?;
     let young = waiting.filter(|held| held.left_s > TimeWait::LENGTH_S - TimeWait::COUNTED_S).count();
     Some(TimeWait { last_10_s: count(young), over_in_s })
