@@ -4,12 +4,15 @@ use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::gettid;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally;
+use portwatch_tests::wire::Wire;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -104,6 +107,100 @@ fn an_answer_that_never_comes_is_told_of_the_process_that_called() {
     std::thread::sleep(Duration::from_millis(4500));
     let session = watching.end().unwrap();
     assert_one(&session, "ETIMEDOUT", "network", "192.0.2.1:80");
+}
+
+/// Where nobody answers: packets to there come back in over loopback, and end there.
+const NOBODY: &str = "192.0.2.1:80";
+
+/// A namespace with a way to [`NOBODY`], and what goes there.
+fn nobody() -> (Netns, Wire, SocketAddr) {
+    let netns = Netns::new().unwrap();
+    ip("route add 192.0.2.0/24 dev lo");
+    (netns, Wire::new().unwrap(), NOBODY.parse().unwrap())
+}
+
+/// A connect that is under way, by a thread of this name, which has ended; and that thread's id.
+fn connecting(destination: SocketAddr) -> (Socket, i32) {
+    let call = move || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let error = socket.connect(&destination.into()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::EINPROGRESS as i32));
+        (socket, gettid().as_raw())
+    };
+    std::thread::Builder::new().name("caller".to_owned()).spawn(call).unwrap().join().unwrap()
+}
+
+/// What the kernel says has become of it.
+fn ended_with(socket: &Socket) -> Option<Errno> {
+    let since = Instant::now();
+    loop {
+        if let Some(error) = socket.take_error().unwrap() {
+            return error.raw_os_error().map(Errno::from_raw);
+        }
+        if since.elapsed() > Duration::from_secs(10) {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_router_that_finds_no_host_is_told_of_the_process_that_called() {
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        let (_netns, wire, destination) = nobody();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let (socket, tid) = connecting(destination);
+        // Sent, and so received, by another thread than that which called.
+        wire.next_to(destination).unwrap().answer_unreachable().unwrap();
+        assert_eq!(ended_with(&socket), Some(Errno::EHOSTUNREACH), "{mode}");
+        let session = watching.end().unwrap();
+        assert_one(&session, "EHOSTUNREACH", "network", NOBODY);
+        let process = &session.failures().next().unwrap()["process"];
+        assert_eq!((&process["tid"], &process["comm"]), (&tid.into(), &"caller".into()), "{mode}: {process}");
+    }
+}
+
+/// Sends SIGUSR1 to this thread of this process, if there still is one.
+fn interrupt(tid: i32) {
+    let signal = Signal::SIGUSR1 as i32;
+    // SAFETY: takes numbers only.
+    let _ = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, std::process::id(), tid, signal) };
+}
+
+#[test]
+fn a_connect_that_a_signal_interrupts_goes_on_and_is_no_failure() {
+    extern "C" fn nothing(_: i32) {}
+    let handler = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    let before = unsafe { sigaction(Signal::SIGUSR1, &handler) }.unwrap();
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        let (_netns, wire, destination) = nobody();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || {
+            tell.send(gettid().as_raw()).unwrap();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let error = socket.connect(&destination.into()).unwrap_err();
+            let again = socket.connect(&destination.into()).unwrap_err();
+            [error, again].map(|error| Errno::from_raw(error.raw_os_error().unwrap()))
+        });
+        let tid = told.recv().unwrap();
+        // Its first packet was sent: from here until it returns it only waits.
+        wire.next_to(destination).unwrap();
+        // Again and again, as the second call, which waits for the same connect, is interrupted as well.
+        let since = Instant::now();
+        while !waiting.is_finished() {
+            assert!(since.elapsed() < Duration::from_secs(10), "{mode}: the signal interrupts nothing");
+            interrupt(tid);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(waiting.join().unwrap(), [Errno::EINTR; 2], "{mode}");
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["failures"], 0, "{mode}: {}", session.stdout);
+    }
+    // SAFETY: as it was.
+    unsafe { sigaction(Signal::SIGUSR1, &before) }.unwrap();
 }
 
 #[test]
