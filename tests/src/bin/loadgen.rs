@@ -33,7 +33,7 @@ struct Args {
     /// Sockets that do not wait
     #[arg(long)]
     nonblocking: bool,
-    /// An IPv6 socket for an IPv4 destination
+    /// An IPv6 socket for an IPv4 destination and source
     #[arg(long)]
     mapped: bool,
     /// Bind to this first, sharing the address
@@ -148,17 +148,21 @@ fn open(args: &Args) -> Result<Socket> {
     if let Some(source) = args.source {
         socket.set_reuse_address(true)?;
         socket
-            .bind(&source.into())
+            .bind(&asked(args, source))
             .with_context(|| format!("bind descriptor {} to {source}", socket.as_raw_fd()))?;
     }
     Ok(socket)
 }
 
 fn destination(args: &Args, above: u16) -> SockAddr {
-    let port = args.dest.port().wrapping_add(above);
-    match args.dest.ip() {
-        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), port).into(),
-        ip => SocketAddr::new(ip, port).into(),
+    asked(args, SocketAddr::new(args.dest.ip(), args.dest.port().wrapping_add(above)))
+}
+
+/// As its sockets are to be asked for it.
+fn asked(args: &Args, address: SocketAddr) -> SockAddr {
+    match address.ip() {
+        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()).into(),
+        _ => address.into(),
     }
 }
 
