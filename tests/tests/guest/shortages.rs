@@ -168,6 +168,20 @@ fn a_bind_to_any_port_fails_when_every_port_is_in_use_whatever_the_destination()
     }
 }
 
+/// Sends two messages by one call.
+fn send_several(socket: &Socket, destination: SocketAddr) -> Option<Errno> {
+    let destination = SockAddr::from(destination);
+    // SAFETY: all zeroes are an empty message.
+    let mut messages: [nix::libc::mmsghdr; 2] = unsafe { std::mem::zeroed() };
+    for message in &mut messages {
+        message.msg_hdr.msg_name = destination.as_ptr().cast_mut().cast();
+        message.msg_hdr.msg_namelen = destination.len();
+    }
+    // SAFETY: the address lives through the call, which only reads it.
+    let sent = unsafe { nix::libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), 2, 0) };
+    Errno::result(sent).err()
+}
+
 /// A send over TCP that would block: a look-alike, of a socket that has a port.
 fn would_block() {
     let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
@@ -200,11 +214,12 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
         let session = watched(&["--mode", mode], || {
             assert_eq!(errno(udp(domain).connect(&address(text).into())), Some(Errno::EAGAIN));
             assert_eq!(errno(udp(domain).send_to(b"x", &address(text).into())), Some(Errno::EAGAIN));
+            assert_eq!(send_several(&udp(domain), address(text)), Some(Errno::EAGAIN));
             assert_eq!(errno(udp(domain).bind(&address(wildcard).into())), Some(Errno::EADDRINUSE));
             would_block();
         });
         drop(holders);
-        assert_eq!(session.end()["failures"], 3, "{mode}: {}", session.stdout);
+        assert_eq!(session.end()["failures"], 4, "{mode}: {}", session.stdout);
         let told: Vec<_> = session
             .failures()
             .map(|failure| {
@@ -215,11 +230,12 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
         let expected = [
             ["connect", "udp_range_exhausted", "EAGAIN"],
             ["sendto", "udp_range_exhausted", "EAGAIN"],
+            ["sendto", "udp_range_exhausted", "EAGAIN"],
             ["bind", "bind_range_exhausted", "EADDRINUSE"],
         ];
         assert_eq!(told, expected, "{mode}: {}", session.stdout);
         // Where programs may read the memory of processes.
-        for failure in session.failures().take(2) {
+        for failure in session.failures().take(3) {
             let destination = (&failure["destination"]["address"], &failure["destination"]["port"]);
             assert_eq!(destination, (&shown.into(), &53.into()), "{text}, {mode}: {failure}");
         }
