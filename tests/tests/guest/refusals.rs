@@ -1,8 +1,9 @@
 //! `--errno all`: connects that fail for any other reason, at once or by the network's answer, and who called.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -375,4 +376,63 @@ fn a_security_module_that_forbids_connects_is_seen() {
     };
     assert_eq!(refused, Errno::EACCES);
     assert_one(&session, "EACCES", "socket_layer", "127.0.0.1:80");
+}
+
+/// Where TOMOYO is asked and told (Documentation/admin-guide/LSM/tomoyo.rst).
+const TOMOYO: &str = "/sys/kernel/security/tomoyo";
+/// A program that it keeps from connecting.
+const FORBIDDEN: &str = "/tmp/forbidden";
+
+/// Has TOMOYO forbid connects to [`FORBIDDEN`], and nothing to anybody else; false where the kernel does not run it.
+fn forbid_by_tomoyo() -> bool {
+    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap();
+    if !modules.trim().split(',').any(|module| module == "tomoyo") {
+        return false;
+    }
+    let write = |file: &str, text: String| fs::write(format!("{TOMOYO}/{file}"), text).unwrap();
+    write("profile", "PROFILE_VERSION=20110903\n".to_owned());
+    // The kernel panics where a profile is in use and not defined: everybody else has number 0.
+    write("profile", "0-CONFIG={ mode=disabled }\n".to_owned());
+    write("profile", "1-CONFIG::network::inet_stream_connect={ mode=enforcing }\n".to_owned());
+    write("domain_policy", format!("<kernel> {FORBIDDEN}\nuse_profile 1\n"));
+    // It begins when this is executed, if there is a program to load the policy, which was done above.
+    fs::create_dir_all("/sbin").unwrap();
+    for program in ["/sbin/tomoyo-init", "/sbin/init"] {
+        fs::write(program, "#!/bin/sh\nexit 0\n").unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    }
+    assert!(Command::new("/sbin/init").status().unwrap().success());
+    true
+}
+
+#[test]
+fn connects_that_tomoyo_forbids_are_seen_in_each_way() {
+    if !forbid_by_tomoyo() {
+        println!("skipped: this kernel does not run TOMOYO");
+        return;
+    }
+    fs::copy(std::env::var_os("LOADGEN_BIN").unwrap(), FORBIDDEN).unwrap();
+    for destination in ["127.0.0.1:80", "[::1]:80"] {
+        for mode in ["functions", "wrappers", "tracepoints"] {
+            let _netns = Netns::new().unwrap();
+            let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+            let output = Command::new(FORBIDDEN).args(["--dest", destination]).output().unwrap();
+            let tally: tally::Tally = serde_json::from_slice(&output.stdout).unwrap();
+            let session = watching.end().unwrap();
+            assert_eq!(tally.failed("EPERM"), 1, "{tally:?}");
+            assert_eq!(session.end()["failures"], 1, "{mode}: {}", session.stdout);
+            let failure = session.failures().next().unwrap();
+            let values = [
+                ("/errno", "EPERM".into()),
+                ("/stage", if mode == "tracepoints" { "unknown" } else { "socket_layer" }.into()),
+                ("/cause", "other".into()),
+                ("/process/pid", tally.pid.into()),
+                ("/process/comm", "forbidden".into()),
+                ("/destination/port", 80.into()),
+            ];
+            for (name, value) in values {
+                assert_eq!(failure.pointer(name), Some(&value), "{mode}: {name} of {failure}");
+            }
+        }
+    }
 }
