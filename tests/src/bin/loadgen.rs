@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::unistd::gettid;
+use nix::unistd::{getgid, gettid, getuid};
 use portwatch_tests::tally::{Tally, ThreadTally};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -68,7 +69,9 @@ fn main() -> Result<()> {
     let mut held = Vec::new();
     let threads =
         if args.threads.is_empty() { vec![attempts(&args, &mut held)?] } else { in_threads(&args)? };
-    let mut line = serde_json::to_vec(&Tally { pid: process::id(), threads })?;
+    let ids = (getuid().as_raw(), getgid().as_raw());
+    let netns = std::fs::metadata("/proc/self/ns/net").context("look at the namespace")?.ino();
+    let mut line = serde_json::to_vec(&Tally { pid: process::id(), ids, netns, threads })?;
     line.push(b'\n');
     std::io::stdout().write_all(&line).context("print the tally")?;
     if args.hold {
