@@ -50,12 +50,22 @@ fn two_hundred_thousand_failures_as_fast_as_they_go_are_counted_by_process() {
     assert!(told.is_some() && told < last_shown, "a storm is told while it lasts: {told:?} {last_shown:?}");
 }
 
+/// The ways to see failures beside that of the storm above.
+const OTHER_WAYS: [&[&str]; 3] = [&["--mode", "wrappers"], &["--mode", "tracepoints"], &["--errno", "all"]];
+
 #[test]
 fn storms_are_counted_by_process_in_each_way() {
-    let ways: [&[&str]; 3] = [&["--mode", "wrappers"], &["--mode", "tracepoints"], &["--errno", "all"]];
-    for options in ways {
+    for options in OTHER_WAYS {
         println!("{options:?}");
         storm(options, "127.0.0.1:8080", 5_000);
+    }
+}
+
+#[test]
+fn storms_over_ipv6_are_counted_by_process_in_each_way() {
+    for options in [&[&[][..]], &OTHER_WAYS[..]].concat() {
+        println!("{options:?}");
+        storm(options, "[::1]:8080", 5_000);
     }
 }
 
