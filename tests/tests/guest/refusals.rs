@@ -13,7 +13,7 @@ use nix::unistd::gettid;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally;
-use portwatch_tests::wire::Wire;
+use portwatch_tests::wire::{ACK, RST, SYN, Wire};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -434,5 +434,25 @@ fn connects_that_tomoyo_forbids_are_seen_in_each_way() {
                 assert_eq!(failure.pointer(name), Some(&value), "{mode}: {name} of {failure}");
             }
         }
+    }
+}
+
+#[test]
+fn a_reset_of_a_connection_that_both_sides_open_is_told_of_the_process_that_called() {
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        let (_netns, wire, destination) = nobody();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let (socket, tid) = connecting(destination);
+        let first = wire.next_to(destination).unwrap();
+        // The other side connects to this one at the same time, and thinks better of it once it is answered.
+        first.answer(SYN, 1_000_000, 0).unwrap();
+        let answered = wire.next_to(destination).unwrap();
+        assert_eq!((answered.flags & (SYN | ACK), answered.acknowledged), (SYN | ACK, 1_000_001), "{mode}");
+        answered.answer(RST | ACK, 1_000_001, answered.sequence.wrapping_add(1)).unwrap();
+        assert_eq!(ended_with(&socket), Some(Errno::ECONNRESET), "{mode}");
+        let session = watching.end().unwrap();
+        assert_one(&session, "ECONNRESET", "network", NOBODY);
+        let process = &session.failures().next().unwrap()["process"];
+        assert_eq!((&process["tid"], &process["comm"]), (&tid.into(), &"caller".into()), "{mode}: {process}");
     }
 }
