@@ -202,20 +202,23 @@ fn a_script_is_told_by_the_exit_code_that_ports_run_short() {
 }
 
 #[test]
-fn other_namespaces_are_entered_by_file_by_number_and_all_at_once() {
+fn other_namespaces_are_entered_by_file_by_number_by_process_and_all_at_once() {
     let (tell, told) = mpsc::channel();
     let (end, ended) = mpsc::channel::<()>();
     let there = std::thread::spawn(move || {
         let Some(netns) = namespace() else { return };
         let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
         let _held = connected(&listener);
-        tell.send((netns.id, gettid())).unwrap();
+        // A process there: this one is somewhere else.
+        let mut child = Command::new("sleep").arg("1000").spawn().unwrap();
+        tell.send((netns.id, gettid(), child.id())).unwrap();
         let _ = ended.recv();
+        child.kill().and_then(|()| child.wait()).unwrap();
     });
-    let Ok((id, tid)) = told.recv() else { return };
+    let Ok((id, tid, pid)) = told.recv() else { return };
     let path = format!("/proc/{}/task/{tid}/ns/net", std::process::id());
     let expected = [json!(["127.0.0.1 to 127.0.0.1 8080", 1, 20, { "established": 1 }])];
-    for which in [&path[..], &id.to_string()] {
+    for which in [&path[..], &id.to_string(), &pid.to_string()] {
         let (head, rows) = snapshot(&["--netns", which]);
         assert_eq!(numbers(&rows), expected, "{which}");
         assert_eq!(head["namespaces"][0]["netns"], id, "{which}");
@@ -272,6 +275,45 @@ fn watching_shows_what_changes_until_a_signal_ends_it_well() {
         assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
         assert!(contract::snapshots(&all).unwrap().len() >= 2);
     }
+}
+
+#[test]
+fn watching_warns_and_says_when_it_is_over() {
+    // 12 of 20 are 60 %. Below half of them nothing is near, however fast it grew.
+    for (fail_on, code) in [(&["--fail-on", "warn"][..], 3), (&[], 0)] {
+        let Some(netns) = namespace() else { return };
+        let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
+        let args = [&["--json", "--watch", "20ms", "--warn", "60%"], fail_on].concat();
+        let mut child = command(&args).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut wait_for = |kind: &str| loop {
+            let mut text = String::new();
+            assert!(stdout.read_line(&mut text).unwrap() > 0, "it ended without {kind}");
+            let line: Value = serde_json::from_str(&text).unwrap();
+            if line["type"] == kind {
+                break line;
+            }
+        };
+        let mut held: Vec<_> = (0..12).map(|_| freed_at_once(&listener)).collect();
+        let warning = wait_for("warning");
+        held.truncate(9);
+        let recovered = wait_for("recovered");
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGINT).unwrap();
+        stdout.read_to_string(&mut String::new()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(code), "{args:?}");
+        for (line, used) in [(warning, 12), (recovered, 9)] {
+            let place = json!({ "address": "127.0.0.1", "port": 8080 });
+            assert_eq!((&line["used"], &line["usable"]), (&json!(used), &json!(20)), "{line}");
+            assert_eq!((&line["netns"], &line["destination"]), (&json!(netns.id), &place), "{line}");
+        }
+    }
+}
+
+/// A connection that leaves nothing in TIME_WAIT.
+fn freed_at_once(listener: &TcpListener) -> (TcpStream, TcpStream) {
+    let (client, server) = connected(listener);
+    socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO)).unwrap();
+    (client, server)
 }
 
 #[test]

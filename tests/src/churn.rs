@@ -18,6 +18,8 @@ pub struct Churn {
     pub namespaces: Vec<u64>,
     /// Connections that each process made, in their order.
     pub connections: Vec<u32>,
+    /// For how many nanoseconds each process was there after its call had returned, at most, in their order.
+    pub lingered_ns: Vec<u64>,
 }
 
 /// The name of the process with this number.
@@ -31,6 +33,12 @@ pub fn name(n: u32) -> String {
 pub fn destination(n: u32) -> SocketAddrV4 {
     let [_, high, middle, low] = n.to_be_bytes();
     SocketAddrV4::new(Ipv4Addr::new(127, 1 + high, middle, low), 9)
+}
+
+/// The user of the process with this number, where each has one of its own; its group is the next number.
+#[must_use]
+pub fn user(n: u32) -> u32 {
+    20_000 + 2 * n
 }
 
 /// Connections that the process with this number makes and closes.

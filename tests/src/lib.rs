@@ -6,6 +6,7 @@ pub mod contract;
 pub mod netns;
 pub mod portwatch;
 pub mod tally;
+pub mod wire;
 
 /// Whether the running kernel is at least that one.
 #[must_use]

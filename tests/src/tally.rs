@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub struct Tally {
     /// Its process.
     pub pid: u32,
+    /// The user and the group that it runs as.
+    pub ids: (u32, u32),
+    /// The inode number of its network namespace.
+    pub netns: u64,
     /// Each of its threads.
     pub threads: Vec<ThreadTally>,
 }

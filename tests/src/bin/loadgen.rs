@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use nix::errno::Errno;
 use nix::sys::prctl;
-use nix::unistd::gettid;
+use nix::unistd::{getgid, gettid, getuid};
 use portwatch_tests::tally::{Tally, ThreadTally};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -33,7 +34,7 @@ struct Args {
     /// Sockets that do not wait
     #[arg(long)]
     nonblocking: bool,
-    /// An IPv6 socket for an IPv4 destination
+    /// An IPv6 socket for an IPv4 destination and source
     #[arg(long)]
     mapped: bool,
     /// Bind to this first, sharing the address
@@ -68,7 +69,9 @@ fn main() -> Result<()> {
     let mut held = Vec::new();
     let threads =
         if args.threads.is_empty() { vec![attempts(&args, &mut held)?] } else { in_threads(&args)? };
-    let mut line = serde_json::to_vec(&Tally { pid: process::id(), threads })?;
+    let ids = (getuid().as_raw(), getgid().as_raw());
+    let netns = std::fs::metadata("/proc/self/ns/net").context("look at the namespace")?.ino();
+    let mut line = serde_json::to_vec(&Tally { pid: process::id(), ids, netns, threads })?;
     line.push(b'\n');
     std::io::stdout().write_all(&line).context("print the tally")?;
     if args.hold {
@@ -148,17 +151,21 @@ fn open(args: &Args) -> Result<Socket> {
     if let Some(source) = args.source {
         socket.set_reuse_address(true)?;
         socket
-            .bind(&source.into())
+            .bind(&asked(args, source))
             .with_context(|| format!("bind descriptor {} to {source}", socket.as_raw_fd()))?;
     }
     Ok(socket)
 }
 
 fn destination(args: &Args, above: u16) -> SockAddr {
-    let port = args.dest.port().wrapping_add(above);
-    match args.dest.ip() {
-        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), port).into(),
-        ip => SocketAddr::new(ip, port).into(),
+    asked(args, SocketAddr::new(args.dest.ip(), args.dest.port().wrapping_add(above)))
+}
+
+/// As its sockets are to be asked for it.
+fn asked(args: &Args, address: SocketAddr) -> SockAddr {
+    match address.ip() {
+        IpAddr::V4(v4) if args.mapped => SocketAddr::new(v4.to_ipv6_mapped().into(), address.port()).into(),
+        _ => address.into(),
     }
 }
 

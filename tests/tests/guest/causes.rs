@@ -114,17 +114,24 @@ fn one_socket_tried_again_and_again_fails_each_time() {
 
 #[test]
 fn a_bound_port_whose_connection_exists_is_told_from_an_exhausted_range() {
-    for (listen, source) in [("127.0.0.1:8080", "127.0.0.1:41000"), ("[::1]:8080", "[::1]:41000")] {
+    for (listen, source, mapped) in [
+        ("127.0.0.1:8080", "127.0.0.1:41000", false),
+        ("127.0.0.1:8080", "127.0.0.1:41000", true),
+        ("[::1]:8080", "[::1]:41000", false),
+    ] {
         let netns = Netns::with_ports(40000, 40009).unwrap();
         let listener = TcpListener::bind(listen).unwrap();
         let address = listener.local_addr().unwrap().ip().to_string();
         // The first attempt connects and is held; the second finds its 4-tuple taken.
-        let (session, tally) = watched(&["--dest", listen, "--source", source, "--attempts", "2"]);
+        let args = ["--dest", listen, "--source", source, "--attempts", "2"];
+        let option: &[&str] = if mapped { &["--mapped"] } else { &[] };
+        let (session, tally) = watched(&[&args, option].concat());
         assert_eq!(tally.failed("EADDRNOTAVAIL"), 1, "{listen}");
         assert_exact(&session, &tally, &netns, "tuple_in_use", (&address, 8080), (40000, 40009));
         let failure = session.failures().next().unwrap();
-        assert_eq!(failure["source"]["port"], 41000, "{failure}");
+        assert_eq!(failure["source"], serde_json::json!({"address": address, "port": 41000}), "{failure}");
         assert_eq!(failure["had_port"], true, "{failure}");
+        assert_eq!(failure["v4_mapped"] == true, mapped, "{failure}");
     }
 }
 

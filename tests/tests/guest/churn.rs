@@ -9,7 +9,7 @@ use aya::programs::{loaded_links, loaded_programs};
 use nix::sys::signal::Signal;
 use portwatch_tests::churn::{self, destination, name};
 use portwatch_tests::netns::{Full, Netns, set};
-use portwatch_tests::portwatch::Watching;
+use portwatch_tests::portwatch::{Watching, command};
 use portwatch_tests::tally;
 use serde_json::Value;
 
@@ -78,17 +78,32 @@ fn two_portwatches_see_the_same() {
     }
 }
 
-/// Programs, maps and links that the kernel has.
-fn loaded() -> [usize; 3] {
-    [
-        loaded_programs().filter(Result::is_ok).count(),
-        loaded_maps().filter(Result::is_ok).count(),
-        loaded_links().filter(Result::is_ok).count(),
-    ]
+/// What the kernel has that a session may leave behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Loaded {
+    /// Programs, maps and links.
+    counts: [usize; 3],
+    /// Functions that somebody has hooked, by whatever means.
+    functions: String,
+    /// Probes, and events of probes.
+    probes: [String; 2],
+}
+
+fn loaded() -> Loaded {
+    let read = |path| fs::read_to_string(path).unwrap();
+    Loaded {
+        counts: [
+            loaded_programs().filter(Result::is_ok).count(),
+            loaded_maps().filter(Result::is_ok).count(),
+            loaded_links().filter(Result::is_ok).count(),
+        ],
+        functions: read("/sys/kernel/tracing/enabled_functions"),
+        probes: ["/sys/kernel/debug/kprobes/list", "/sys/kernel/tracing/kprobe_events"].map(read),
+    }
 }
 
 /// The same once the kernel has let go of what ended before: it frees maps when it finds the time.
-fn settled() -> [usize; 3] {
+fn settled() -> Loaded {
     let mut last = loaded();
     loop {
         std::thread::sleep(Duration::from_secs(1));
@@ -100,30 +115,75 @@ fn settled() -> [usize; 3] {
     }
 }
 
+/// Waits until all is as it was before.
+fn assert_nothing_is_left(before: &Loaded, description: &str) {
+    let since = Instant::now();
+    while loaded() != *before {
+        assert!(
+            since.elapsed() < Duration::from_secs(10),
+            "{description}: {before:?} before, {:?} after",
+            loaded()
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The ways to watch that differ in what they load.
+const WAYS: [&[&str]; 6] = [
+    &[],
+    &["--mode", "wrappers"],
+    &["--holders", "--search-time", "--errno", "all"],
+    &["--errno", "all"],
+    &["--mode", "tracepoints"],
+    &["--errno", "all", "--mode", "tracepoints"],
+];
+
+/// A session that watches so, and has loaded something.
+fn watching(way: &[&str], before: &Loaded) -> Watching {
+    let watching = Watching::start(&[&["trace", "--json"], way].concat()).unwrap();
+    let running = loaded();
+    let more = before.counts.iter().zip(running.counts).all(|(before, now)| now > *before);
+    assert!(more, "{way:?}: {running:?}");
+    let hooks_functions = !way.contains(&"tracepoints");
+    assert!(!hooks_functions || running.functions != before.functions, "{way:?}: {running:?}");
+    watching
+}
+
 #[test]
 fn nothing_is_left_of_fifty_that_are_killed() {
     let _netns = Netns::new().unwrap();
     let before = settled();
-    let ways: [&[&str]; 4] =
-        [&[], &["--errno", "all"], &["--mode", "tracepoints"], &["--errno", "all", "--mode", "tracepoints"]];
     // The way that most will use most often.
-    let sessions = (0..50).map(|n| if n < 38 { ways[0] } else { ways[n % ways.len()] });
+    let sessions = (0..50).map(|n| if n < 35 { WAYS[0] } else { WAYS[n % WAYS.len()] });
     for (n, way) in sessions.enumerate() {
-        let watching = Watching::start(&[&["trace", "--json"], way].concat()).unwrap();
-        let running = loaded();
-        assert!(before.iter().zip(running).all(|(before, now)| now > *before), "{way:?}: {running:?}");
+        let watching = watching(way, &before);
         // Its output is cut off, so there is no session to check.
         let _ = watching.end_by(Signal::SIGKILL);
-        let since = Instant::now();
-        while loaded() != before {
-            assert!(
-                since.elapsed() < Duration::from_secs(10),
-                "{n}, {way:?}: {before:?} before, {:?} after",
-                loaded()
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        assert_nothing_is_left(&before, &format!("{n}, {way:?}"));
     }
-    let events = fs::read_to_string("/sys/kernel/tracing/kprobe_events").unwrap_or_default();
-    assert_eq!(events, "", "no probe events are left");
+}
+
+#[test]
+fn nothing_is_left_of_what_ends_in_order() {
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
+    set("ipv4/ip_local_reserved_ports", "40000-40001").unwrap();
+    let before = settled();
+    for way in WAYS {
+        let session = watching(way, &before).end_by(Signal::SIGINT).unwrap();
+        assert_eq!(session.status.code(), Some(0), "{way:?}: {}", session.stderr);
+        assert_nothing_is_left(&before, &format!("{way:?}, SIGINT"));
+        let watching = watching(&[way, &["--count", "1"]].concat(), &before);
+        assert_eq!(tally::run(&["--dest", "127.0.0.1:8080"]).unwrap().failed("EADDRNOTAVAIL"), 1);
+        let session = watching.wait().unwrap();
+        assert_eq!(
+            (session.status.code(), session.failures().count()),
+            (Some(0), 1),
+            "{way:?}: {}",
+            session.stderr
+        );
+        assert_nothing_is_left(&before, &format!("{way:?}, --count"));
+    }
+    let doctor = command(&["doctor"]).output().unwrap();
+    assert_eq!(doctor.status.code(), Some(0), "{}", String::from_utf8_lossy(&doctor.stdout));
+    assert_nothing_is_left(&before, "doctor");
 }

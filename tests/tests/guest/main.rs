@@ -23,5 +23,6 @@ mod storms;
 mod tables;
 mod text;
 mod verdicts;
+mod warnings;
 mod ways;
 mod within_lockdown;

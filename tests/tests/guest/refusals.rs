@@ -1,16 +1,20 @@
 //! `--errno all`: connects that fail for any other reason, at once or by the network's answer, and who called.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::gettid;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally;
+use portwatch_tests::wire::{ACK, RST, SYN, Wire};
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
@@ -105,6 +109,100 @@ fn an_answer_that_never_comes_is_told_of_the_process_that_called() {
     std::thread::sleep(Duration::from_millis(4500));
     let session = watching.end().unwrap();
     assert_one(&session, "ETIMEDOUT", "network", "192.0.2.1:80");
+}
+
+/// Where nobody answers: packets to there come back in over loopback, and end there.
+const NOBODY: &str = "192.0.2.1:80";
+
+/// A namespace with a way to [`NOBODY`], and what goes there.
+fn nobody() -> (Netns, Wire, SocketAddr) {
+    let netns = Netns::new().unwrap();
+    ip("route add 192.0.2.0/24 dev lo");
+    (netns, Wire::new().unwrap(), NOBODY.parse().unwrap())
+}
+
+/// A connect that is under way, by a thread of this name, which has ended; and that thread's id.
+fn connecting(destination: SocketAddr) -> (Socket, i32) {
+    let call = move || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let error = socket.connect(&destination.into()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::EINPROGRESS as i32));
+        (socket, gettid().as_raw())
+    };
+    std::thread::Builder::new().name("caller".to_owned()).spawn(call).unwrap().join().unwrap()
+}
+
+/// What the kernel says has become of it.
+fn ended_with(socket: &Socket) -> Option<Errno> {
+    let since = Instant::now();
+    loop {
+        if let Some(error) = socket.take_error().unwrap() {
+            return error.raw_os_error().map(Errno::from_raw);
+        }
+        if since.elapsed() > Duration::from_secs(10) {
+            return None;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_router_that_finds_no_host_is_told_of_the_process_that_called() {
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        let (_netns, wire, destination) = nobody();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let (socket, tid) = connecting(destination);
+        // Sent, and so received, by another thread than that which called.
+        wire.next_to(destination).unwrap().answer_unreachable().unwrap();
+        assert_eq!(ended_with(&socket), Some(Errno::EHOSTUNREACH), "{mode}");
+        let session = watching.end().unwrap();
+        assert_one(&session, "EHOSTUNREACH", "network", NOBODY);
+        let process = &session.failures().next().unwrap()["process"];
+        assert_eq!((&process["tid"], &process["comm"]), (&tid.into(), &"caller".into()), "{mode}: {process}");
+    }
+}
+
+/// Sends SIGUSR1 to this thread of this process, if there still is one.
+fn interrupt(tid: i32) {
+    let signal = Signal::SIGUSR1 as i32;
+    // SAFETY: takes numbers only.
+    let _ = unsafe { nix::libc::syscall(nix::libc::SYS_tgkill, std::process::id(), tid, signal) };
+}
+
+#[test]
+fn a_connect_that_a_signal_interrupts_goes_on_and_is_no_failure() {
+    extern "C" fn nothing(_: i32) {}
+    let handler = SigAction::new(SigHandler::Handler(nothing), SaFlags::empty(), SigSet::empty());
+    // SAFETY: the handler does nothing.
+    let before = unsafe { sigaction(Signal::SIGUSR1, &handler) }.unwrap();
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        let (_netns, wire, destination) = nobody();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let (tell, told) = std::sync::mpsc::channel();
+        let waiting = std::thread::spawn(move || {
+            tell.send(gettid().as_raw()).unwrap();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+            let error = socket.connect(&destination.into()).unwrap_err();
+            let again = socket.connect(&destination.into()).unwrap_err();
+            [error, again].map(|error| Errno::from_raw(error.raw_os_error().unwrap()))
+        });
+        let tid = told.recv().unwrap();
+        // Its first packet was sent: from here until it returns it only waits.
+        wire.next_to(destination).unwrap();
+        // Again and again, as the second call, which waits for the same connect, is interrupted as well.
+        let since = Instant::now();
+        while !waiting.is_finished() {
+            assert!(since.elapsed() < Duration::from_secs(10), "{mode}: the signal interrupts nothing");
+            interrupt(tid);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(waiting.join().unwrap(), [Errno::EINTR; 2], "{mode}");
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["failures"], 0, "{mode}: {}", session.stdout);
+    }
+    // SAFETY: as it was.
+    unsafe { sigaction(Signal::SIGUSR1, &before) }.unwrap();
 }
 
 #[test]
@@ -305,4 +403,83 @@ fn a_security_module_that_forbids_connects_is_seen() {
     };
     assert_eq!(refused, Errno::EACCES);
     assert_one(&session, "EACCES", "socket_layer", "127.0.0.1:80");
+}
+
+/// Where TOMOYO is asked and told (Documentation/admin-guide/LSM/tomoyo.rst).
+const TOMOYO: &str = "/sys/kernel/security/tomoyo";
+/// A program that it keeps from connecting.
+const FORBIDDEN: &str = "/tmp/forbidden";
+
+/// Has TOMOYO forbid connects to [`FORBIDDEN`], and nothing to anybody else; false where the kernel does not run it.
+fn forbid_by_tomoyo() -> bool {
+    let modules = fs::read_to_string("/sys/kernel/security/lsm").unwrap();
+    if !modules.trim().split(',').any(|module| module == "tomoyo") {
+        return false;
+    }
+    let write = |file: &str, text: String| fs::write(format!("{TOMOYO}/{file}"), text).unwrap();
+    write("profile", "PROFILE_VERSION=20110903\n".to_owned());
+    // The kernel panics where a profile is in use and not defined: everybody else has number 0.
+    write("profile", "0-CONFIG={ mode=disabled }\n".to_owned());
+    write("profile", "1-CONFIG::network::inet_stream_connect={ mode=enforcing }\n".to_owned());
+    write("domain_policy", format!("<kernel> {FORBIDDEN}\nuse_profile 1\n"));
+    // It begins when this is executed, if there is a program to load the policy, which was done above.
+    fs::create_dir_all("/sbin").unwrap();
+    for program in ["/sbin/tomoyo-init", "/sbin/init"] {
+        fs::write(program, "#!/bin/sh\nexit 0\n").unwrap();
+        fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+    }
+    assert!(Command::new("/sbin/init").status().unwrap().success());
+    true
+}
+
+#[test]
+fn connects_that_tomoyo_forbids_are_seen_in_each_way() {
+    if !forbid_by_tomoyo() {
+        println!("skipped: this kernel does not run TOMOYO");
+        return;
+    }
+    fs::copy(std::env::var_os("LOADGEN_BIN").unwrap(), FORBIDDEN).unwrap();
+    for destination in ["127.0.0.1:80", "[::1]:80"] {
+        for mode in ["functions", "wrappers", "tracepoints"] {
+            let _netns = Netns::new().unwrap();
+            let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+            let output = Command::new(FORBIDDEN).args(["--dest", destination]).output().unwrap();
+            let tally: tally::Tally = serde_json::from_slice(&output.stdout).unwrap();
+            let session = watching.end().unwrap();
+            assert_eq!(tally.failed("EPERM"), 1, "{tally:?}");
+            assert_eq!(session.end()["failures"], 1, "{mode}: {}", session.stdout);
+            let failure = session.failures().next().unwrap();
+            let values = [
+                ("/errno", "EPERM".into()),
+                ("/stage", if mode == "tracepoints" { "unknown" } else { "socket_layer" }.into()),
+                ("/cause", "other".into()),
+                ("/process/pid", tally.pid.into()),
+                ("/process/comm", "forbidden".into()),
+                ("/destination/port", 80.into()),
+            ];
+            for (name, value) in values {
+                assert_eq!(failure.pointer(name), Some(&value), "{mode}: {name} of {failure}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_reset_of_a_connection_that_both_sides_open_is_told_of_the_process_that_called() {
+    for mode in ["functions", "wrappers", "tracepoints"] {
+        let (_netns, wire, destination) = nobody();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let (socket, tid) = connecting(destination);
+        let first = wire.next_to(destination).unwrap();
+        // The other side connects to this one at the same time, and thinks better of it once it is answered.
+        first.answer(SYN, 1_000_000, 0).unwrap();
+        let answered = wire.next_to(destination).unwrap();
+        assert_eq!((answered.flags & (SYN | ACK), answered.acknowledged), (SYN | ACK, 1_000_001), "{mode}");
+        answered.answer(RST | ACK, 1_000_001, answered.sequence.wrapping_add(1)).unwrap();
+        assert_eq!(ended_with(&socket), Some(Errno::ECONNRESET), "{mode}");
+        let session = watching.end().unwrap();
+        assert_one(&session, "ECONNRESET", "network", NOBODY);
+        let process = &session.failures().next().unwrap()["process"];
+        assert_eq!((&process["tid"], &process["comm"]), (&tid.into(), &"caller".into()), "{mode}: {process}");
+    }
 }

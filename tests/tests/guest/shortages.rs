@@ -5,6 +5,7 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd as _;
 
 use nix::errno::Errno;
+use portwatch_tests::kernel_is_since;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
 use serde_json::{Value, json};
@@ -25,6 +26,70 @@ fn udp(domain: Domain) -> Socket {
 
 fn address(text: &str) -> SocketAddr {
     text.parse().unwrap()
+}
+
+/// What is tried over each version of the protocol.
+struct Family {
+    domain: Domain,
+    /// Where connections go.
+    service: &'static str,
+    /// Another place to go to.
+    other_service: &'static str,
+    /// Another address of the host.
+    elsewhere: &'static str,
+}
+
+const FAMILIES: [Family; 2] = [
+    Family {
+        domain: Domain::IPV4,
+        service: "127.0.0.1:8080",
+        other_service: "127.0.0.1:8081",
+        elsewhere: "127.0.0.9",
+    },
+    Family {
+        domain: Domain::IPV6,
+        service: "[::1]:8080",
+        other_service: "[::1]:8081",
+        elsewhere: "[2001:db8::9]",
+    },
+];
+
+impl Family {
+    /// A namespace with these ports, in which all of these addresses are the host's.
+    fn netns(low: u16, high: u16) -> Netns {
+        let netns = Netns::with_ports(low, high).unwrap();
+        let add = ["-6", "address", "add", "2001:db8::9/128", "dev", "lo"];
+        let added = std::process::Command::new("ip").args(add).status().unwrap();
+        assert!(added.success(), "ip {add:?}: {added}");
+        netns
+    }
+
+    fn tcp(&self) -> Socket {
+        tcp(self.domain)
+    }
+
+    /// One that is bound to a port of another address.
+    fn bound_elsewhere(&self, port: u16) -> Socket {
+        let socket = self.tcp();
+        socket.bind(&address(&format!("{}:{port}", self.elsewhere)).into()).unwrap();
+        socket
+    }
+
+    /// One failure is told: the range was exhausted on the way from here to the service; and has these values.
+    fn assert_told_exhausted(&self, session: &Session, values: &[(&str, Value)]) {
+        let service = address(self.service);
+        let shown = Value::from(service.ip().to_string());
+        let destination = ("/destination/address", shown.clone());
+        let values = [&[("/cause", "range_exhausted".into()), destination], values].concat();
+        assert_told(session, 1, &values);
+        let failure = session.failures().next().unwrap();
+        let family = if service.is_ipv4() { "ipv4" } else { "ipv6" };
+        assert_eq!(
+            (&failure["source"]["address"], &failure["family"]),
+            (&shown, &family.into()),
+            "{failure}"
+        );
+    }
 }
 
 fn errno(result: std::io::Result<impl Sized>) -> Option<Errno> {
@@ -81,7 +146,11 @@ fn a_bind_to_an_address_of_somebody_else_is_named() {
 
 #[test]
 fn a_bind_to_any_port_fails_when_every_port_is_in_use_whatever_the_destination() {
-    for (listen, any) in [("127.0.0.1:8080", "127.0.0.1:0"), ("[::1]:8080", "[::1]:0")] {
+    for (listen, any, shown) in [
+        ("127.0.0.1:8080", "127.0.0.1:0", "127.0.0.1"),
+        ("127.0.0.1:8080", "[::ffff:127.0.0.1]:0", "127.0.0.1"),
+        ("[::1]:8080", "[::1]:0", "::1"),
+    ] {
         let _netns = Netns::with_ports(40000, 40003).unwrap();
         let _full = Full::new(listen, 4).unwrap();
         let socket = tcp(Domain::for_address(address(any)));
@@ -92,10 +161,25 @@ fn a_bind_to_any_port_fails_when_every_port_is_in_use_whatever_the_destination()
             ("/cause", "bind_range_exhausted".into()),
             ("/errno", "EADDRINUSE".into()),
             ("/protocol", "tcp".into()),
+            ("/source/address", shown.into()),
             ("/source/port", 0.into()),
         ];
         assert_told(&session, 1, &values);
     }
+}
+
+/// Sends two messages by one call.
+fn send_several(socket: &Socket, destination: SocketAddr) -> Option<Errno> {
+    let destination = SockAddr::from(destination);
+    // SAFETY: all zeroes are an empty message.
+    let mut messages: [nix::libc::mmsghdr; 2] = unsafe { std::mem::zeroed() };
+    for message in &mut messages {
+        message.msg_hdr.msg_name = destination.as_ptr().cast_mut().cast();
+        message.msg_hdr.msg_namelen = destination.len();
+    }
+    // SAFETY: the address lives through the call, which only reads it.
+    let sent = unsafe { nix::libc::sendmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), 2, 0) };
+    Errno::result(sent).err()
 }
 
 /// A send over TCP that would block: a look-alike, of a socket that has a port.
@@ -110,8 +194,14 @@ fn would_block() {
 
 #[test]
 fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
-    let families = [("127.0.0.1:53", "0.0.0.0:0"), ("[::1]:53", "[::]:0")];
-    for ((text, wildcard), mode) in families.into_iter().flat_map(|family| MODES.map(|mode| (family, mode))) {
+    let families = [
+        ("127.0.0.1:53", "0.0.0.0:0", "127.0.0.1"),
+        ("[::ffff:127.0.0.1]:53", "[::ffff:0.0.0.0]:0", "127.0.0.1"),
+        ("[::1]:53", "[::]:0", "::1"),
+    ];
+    for ((text, wildcard, shown), mode) in
+        families.into_iter().flat_map(|family| MODES.map(|mode| (family, mode)))
+    {
         let _netns = Netns::with_ports(40000, 40003).unwrap();
         let domain = Domain::for_address(address(text));
         let holders: Vec<_> = (0..4)
@@ -124,11 +214,12 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
         let session = watched(&["--mode", mode], || {
             assert_eq!(errno(udp(domain).connect(&address(text).into())), Some(Errno::EAGAIN));
             assert_eq!(errno(udp(domain).send_to(b"x", &address(text).into())), Some(Errno::EAGAIN));
+            assert_eq!(send_several(&udp(domain), address(text)), Some(Errno::EAGAIN));
             assert_eq!(errno(udp(domain).bind(&address(wildcard).into())), Some(Errno::EADDRINUSE));
             would_block();
         });
         drop(holders);
-        assert_eq!(session.end()["failures"], 3, "{mode}: {}", session.stdout);
+        assert_eq!(session.end()["failures"], 4, "{mode}: {}", session.stdout);
         let told: Vec<_> = session
             .failures()
             .map(|failure| {
@@ -139,14 +230,14 @@ fn udp_sockets_that_get_no_port_are_told_from_ones_that_would_block() {
         let expected = [
             ["connect", "udp_range_exhausted", "EAGAIN"],
             ["sendto", "udp_range_exhausted", "EAGAIN"],
+            ["sendto", "udp_range_exhausted", "EAGAIN"],
             ["bind", "bind_range_exhausted", "EADDRINUSE"],
         ];
         assert_eq!(told, expected, "{mode}: {}", session.stdout);
         // Where programs may read the memory of processes.
-        for failure in session.failures().take(2) {
+        for failure in session.failures().take(3) {
             let destination = (&failure["destination"]["address"], &failure["destination"]["port"]);
-            let shown = address(text).ip().to_string();
-            assert_eq!(destination, (&shown.into(), &53.into()), "{mode}: {failure}");
+            assert_eq!(destination, (&shown.into(), &53.into()), "{text}, {mode}: {failure}");
         }
     }
 }
@@ -177,18 +268,20 @@ fn assert_own_range(session: &Session, cause: &str) {
 
 #[test]
 fn a_sockets_own_range_is_shown() {
-    let _netns = Netns::with_ports(40000, 40099).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
-    let narrow = || narrowed(tcp(Domain::IPV4), 40050, 40051);
-    let Some(first) = narrow() else { return };
-    let held = [first, narrow().unwrap()];
-    let destination = listener.local_addr().unwrap().into();
-    held.iter().for_each(|socket| socket.connect(&destination).unwrap());
-    for mode in MODES {
-        let session = watched(&["--mode", mode], || {
-            assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
-        });
-        assert_own_range(&session, "range_exhausted");
+    for family in FAMILIES {
+        let _netns = Netns::with_ports(40000, 40099).unwrap();
+        let _listener = TcpListener::bind(family.service).unwrap();
+        let narrow = || narrowed(family.tcp(), 40050, 40051);
+        let Some(first) = narrow() else { return };
+        let held = [first, narrow().unwrap()];
+        let destination = address(family.service).into();
+        held.iter().for_each(|socket| socket.connect(&destination).unwrap());
+        for mode in MODES {
+            let session = watched(&["--mode", mode], || {
+                assert_eq!(errno(narrow().unwrap().connect(&destination)), Some(Errno::EADDRNOTAVAIL));
+            });
+            assert_own_range(&session, "range_exhausted");
+        }
     }
 }
 
@@ -218,55 +311,53 @@ fn a_udp_sockets_own_range_is_shown() {
     }
 }
 
-#[test]
-fn ports_that_others_bound_elsewhere_are_as_good_as_taken() {
-    let _netns = Netns::with_ports(40000, 40003).unwrap();
-    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
-    let holders: Vec<_> = (40000..40004_u16)
-        .map(|port| {
-            let socket = tcp(Domain::IPV4);
-            socket.bind(&address(&format!("127.0.0.9:{port}")).into()).unwrap();
-            socket
-        })
-        .collect();
+/// A connect that finds no port is told so.
+fn assert_exhausted(family: &Family) {
     let session = watched(&[], || {
-        let result = tcp(Domain::IPV4).connect(&listener.local_addr().unwrap().into());
-        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
+        let result = family.tcp().connect(&address(family.service).into());
+        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL), "{}", family.service);
     });
-    drop(holders);
-    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
-    assert_eq!(session.failures().next().unwrap()["source"]["address"], "127.0.0.1", "{}", session.stdout);
+    family.assert_told_exhausted(&session, &[]);
 }
 
 #[test]
-fn a_port_whose_binder_is_long_gone_may_still_be_refused_and_portwatch_says_what_happened() {
-    let _netns = Netns::with_ports(40000, 40000).unwrap();
-    let listeners = ["127.0.0.1:8080", "127.0.0.1:8081"].map(|text| TcpListener::bind(text).unwrap());
-    let destinations = listeners.each_ref().map(|listener| listener.local_addr().unwrap().into());
-    let first = tcp(Domain::IPV4);
-    first.connect(&destinations[0]).unwrap();
-    let gone = tcp(Domain::IPV4);
-    gone.bind(&address("127.0.0.9:40000").into()).unwrap();
-    drop(gone);
-    // Up to 6.17 the port stays marked as bound while its first user lives; since 6.18 the mark goes with the binder.
-    let mut refused = 0;
-    let session = watched(&[], || {
-        refused = u64::from(tcp(Domain::IPV4).connect(&destinations[1]).is_err());
-    });
-    println!("refused: {refused}");
-    assert_told(&session, refused, &[("/cause", "range_exhausted".into())]);
+fn ports_that_others_bound_elsewhere_are_as_good_as_taken() {
+    for family in FAMILIES {
+        let _netns = Family::netns(40000, 40003);
+        let _listener = TcpListener::bind(family.service).unwrap();
+        let _holders: Vec<_> = (40000..40004).map(|port| family.bound_elsewhere(port)).collect();
+        assert_exhausted(&family);
+    }
+}
+
+#[test]
+fn a_port_whose_binder_is_long_gone_stays_refused_up_to_linux_6_17_and_is_told_so() {
+    for family in FAMILIES {
+        let _netns = Family::netns(40000, 40000);
+        let _listeners =
+            [family.service, family.other_service].map(|service| TcpListener::bind(service).unwrap());
+        let first = family.tcp();
+        first.connect(&address(family.other_service).into()).unwrap();
+        drop(family.bound_elsewhere(40000));
+        // Up to 6.17 the port stays marked as bound while its first user lives; since 6.18 the mark goes with the
+        // binder (`inet_bind_bucket_destroy`, net/ipv4/inet_hashtables.c).
+        if kernel_is_since(6, 18) {
+            let session = watched(&[], || family.tcp().connect(&address(family.service).into()).unwrap());
+            assert_told(&session, 0, &[]);
+        } else {
+            assert_exhausted(&family);
+        }
+    }
 }
 
 #[test]
 fn reserved_ports_eat_the_range() {
-    let _netns = Netns::with_ports(40000, 40003).unwrap();
-    set("ipv4/ip_local_reserved_ports", "40000-40003").unwrap();
-    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
-    let session = watched(&[], || {
-        let result = tcp(Domain::IPV4).connect(&listener.local_addr().unwrap().into());
-        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
-    });
-    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
+    for family in FAMILIES {
+        let _netns = Netns::with_ports(40000, 40003).unwrap();
+        set("ipv4/ip_local_reserved_ports", "40000-40003").unwrap();
+        let _listener = TcpListener::bind(family.service).unwrap();
+        assert_exhausted(&family);
+    }
 }
 
 #[test]
@@ -324,8 +415,8 @@ fn a_connect_through_io_uring_is_seen() {
     }
 }
 
-fn mptcp() -> Option<Socket> {
-    match Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::from(IPPROTO_MPTCP))) {
+fn mptcp(domain: Domain) -> Option<Socket> {
+    match Socket::new(domain, Type::STREAM, Some(Protocol::from(IPPROTO_MPTCP))) {
         Ok(socket) => Some(socket),
         Err(error) => {
             println!("skipped: this kernel has no MPTCP: {error}");
@@ -336,21 +427,25 @@ fn mptcp() -> Option<Socket> {
 
 #[test]
 fn a_connect_of_mptcp_is_told_once_and_as_one() {
-    let _netns = Netns::with_ports(40000, 40001).unwrap();
-    let full = Full::new("127.0.0.1:8080", 2).unwrap();
-    let Some(socket) = mptcp() else { return };
     let errors: [&[&str]; 2] = [&[], &["--errno", "all"]];
-    for args in errors.into_iter().flat_map(|errors| MODES.map(|mode| [errors, &["--mode", mode]].concat())) {
-        let session = watched(&args, || {
-            assert_eq!(errno(socket.connect(&full.destination.into())), Some(Errno::EADDRNOTAVAIL));
-        });
-        let values = [
-            ("/cause", "range_exhausted".into()),
-            ("/protocol", "mptcp".into()),
-            ("/call", "connect".into()),
-            ("/destination/port", 8080.into()),
-        ];
-        assert_told(&session, 1, &values);
+    for family in FAMILIES {
+        let _netns = Netns::with_ports(40000, 40001).unwrap();
+        let full = Full::new(family.service, 2).unwrap();
+        let Some(socket) = mptcp(family.domain) else { return };
+        for args in
+            errors.into_iter().flat_map(|errors| MODES.map(|mode| [errors, &["--mode", mode]].concat()))
+        {
+            let session = watched(&args, || {
+                let refused = errno(socket.connect(&full.destination.into()));
+                assert_eq!(refused, Some(Errno::EADDRNOTAVAIL), "{args:?}");
+            });
+            let values = [
+                ("/protocol", "mptcp".into()),
+                ("/call", "connect".into()),
+                ("/destination/port", 8080.into()),
+            ];
+            family.assert_told_exhausted(&session, &values);
+        }
     }
 }
 
@@ -362,7 +457,7 @@ fn second_path(mode: &str) -> Session {
     let endpoint = ["mptcp", "endpoint", "add", "127.0.0.5", "dev", "lo", "subflow"];
     let added = std::process::Command::new("ip").args(endpoint).status().unwrap();
     assert!(added.success(), "ip mptcp: {added}");
-    let [listening, socket] = [(); 2].map(|()| mptcp().unwrap());
+    let [listening, socket] = [(); 2].map(|()| mptcp(Domain::IPV4).unwrap());
     listening.bind(&address("127.0.0.1:8080").into()).unwrap();
     listening.listen(8).unwrap();
     let blocker = tcp(Domain::IPV4);
@@ -385,7 +480,7 @@ fn second_path(mode: &str) -> Session {
 
 #[test]
 fn what_the_kernel_connects_by_itself_is_named_as_the_kernels() {
-    if mptcp().is_none() {
+    if mptcp(Domain::IPV4).is_none() {
         return;
     }
     let mut binds_first = false;
@@ -454,18 +549,16 @@ fn a_port_that_is_taken_is_reported_when_all_errors_are() {
 
 #[test]
 fn sockets_in_time_wait_exhaust_a_range() {
-    let _netns = Netns::with_ports(40000, 40003).unwrap();
-    set("ipv4/tcp_tw_reuse", "0").unwrap();
-    let listener = TcpListener::bind("127.0.0.1:8080").unwrap();
-    for _ in 0..4 {
-        let client = std::net::TcpStream::connect("127.0.0.1:8080").unwrap();
-        // Who closes first waits.
-        client.shutdown(std::net::Shutdown::Both).unwrap();
-        drop(listener.accept().unwrap());
+    for family in FAMILIES {
+        let _netns = Netns::with_ports(40000, 40003).unwrap();
+        set("ipv4/tcp_tw_reuse", "0").unwrap();
+        let listener = TcpListener::bind(family.service).unwrap();
+        for _ in 0..4 {
+            let client = std::net::TcpStream::connect(family.service).unwrap();
+            // Who closes first waits.
+            client.shutdown(std::net::Shutdown::Both).unwrap();
+            drop(listener.accept().unwrap());
+        }
+        assert_exhausted(&family);
     }
-    let session = watched(&[], || {
-        let result = tcp(Domain::IPV4).connect(&listener.local_addr().unwrap().into());
-        assert_eq!(errno(result), Some(Errno::EADDRNOTAVAIL));
-    });
-    assert_told(&session, 1, &[("/cause", "range_exhausted".into())]);
 }

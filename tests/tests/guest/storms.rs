@@ -25,21 +25,48 @@ fn assert_exact(session: &Session, tallies: &[tally::Tally]) {
     }
 }
 
-#[test]
-fn two_hundred_thousand_failures_as_fast_as_they_go_are_counted_by_process() {
+/// Four processes fail so often each, as fast as they can.
+fn storm(options: &[&str], service: &str, each: u64) -> Session {
     let _netns = Netns::with_ports(40000, 40000).unwrap();
-    let _full = Full::new("127.0.0.1:8080", 1).unwrap();
-    let watching = Watching::start(&["trace", "--json"]).unwrap();
-    let args = ["--dest", "127.0.0.1:8080", "--attempts", "50000"];
+    let _full = Full::new(service, 1).unwrap();
+    let watching = Watching::start(&[&["trace", "--json"], options].concat()).unwrap();
+    let attempts = each.to_string();
+    let args = ["--dest", service, "--attempts", &attempts];
     let children: Vec<_> = (0..4).map(|_| tally::start(&args).unwrap()).collect();
     let tallies: Vec<_> = children.into_iter().map(|child| tally::finish(child).unwrap()).collect();
     let session = watching.end().unwrap();
-    assert!(tallies.iter().all(|tally| tally.failed("EADDRNOTAVAIL") == 50_000));
+    assert!(tallies.iter().all(|tally| tally.failed("EADDRNOTAVAIL") == each));
     assert_exact(&session, &tallies);
+    assert_eq!(session.end()["failures"], 4 * each, "{options:?}: {}", session.end());
+    session
+}
+
+#[test]
+fn two_hundred_thousand_failures_as_fast_as_they_go_are_counted_by_process() {
+    let session = storm(&[], "127.0.0.1:8080", 50_000);
     assert!(session.end()["suppressed"].as_u64().unwrap() > 0, "{}", session.end());
     let told = session.lines.iter().position(|line| line["type"] == "suppressed");
     let last_shown = session.lines.iter().rposition(|line| line["type"] == "failure");
     assert!(told.is_some() && told < last_shown, "a storm is told while it lasts: {told:?} {last_shown:?}");
+}
+
+/// The ways to see failures beside that of the storm above.
+const OTHER_WAYS: [&[&str]; 3] = [&["--mode", "wrappers"], &["--mode", "tracepoints"], &["--errno", "all"]];
+
+#[test]
+fn storms_are_counted_by_process_in_each_way() {
+    for options in OTHER_WAYS {
+        println!("{options:?}");
+        storm(options, "127.0.0.1:8080", 5_000);
+    }
+}
+
+#[test]
+fn storms_over_ipv6_are_counted_by_process_in_each_way() {
+    for options in [&[&[][..]], &OTHER_WAYS[..]].concat() {
+        println!("{options:?}");
+        storm(options, "[::1]:8080", 5_000);
+    }
 }
 
 #[test]

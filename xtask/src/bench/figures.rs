@@ -36,6 +36,11 @@ impl Row {
     pub(super) fn get(&self, figure: &str) -> Option<u64> {
         self.line.get(figure)?.as_u64()
     }
+
+    /// Names and values of all figures of this row.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.line.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_u64()?)))
+    }
 }
 
 impl Figures {
@@ -77,8 +82,13 @@ impl Figures {
 
     /// A figure, or why there is none.
     pub(super) fn get(&self, figure: Figure) -> Result<u64, String> {
-        let row = self.rows.iter().find(|row| row.name == figure.0).ok_or("not measured")?;
-        row.get(figure.1).ok_or_else(|| row.problem.clone().unwrap_or_else(|| "not measured".to_owned()))
+        self.named(figure.0, figure.1)
+    }
+
+    /// The same by the names of row and figure.
+    pub(super) fn named(&self, row: &str, figure: &str) -> Result<u64, String> {
+        let row = self.rows.iter().find(|known| known.name == row).ok_or("not measured")?;
+        row.get(figure).ok_or_else(|| row.problem.clone().unwrap_or_else(|| "not measured".to_owned()))
     }
 }
 

@@ -166,6 +166,6 @@ const PEERS: [Subject; 8] = [
 
 /// All, or without the peers.
 pub(crate) fn subjects(quick: bool) -> Vec<Subject> {
-    let others = if quick { Vec::new() } else { MORE.into_iter().chain(PEERS).collect() };
-    OWN.into_iter().chain(others).collect()
+    let own = OWN.into_iter().chain(MORE);
+    if quick { own.collect() } else { own.chain(PEERS).collect() }
 }
