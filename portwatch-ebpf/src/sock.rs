@@ -238,18 +238,21 @@ pub(crate) unsafe fn namespace_range<M: Memory>(net: *const u8) -> (u16, u16) {
     }
 }
 
-/// Whether a search for a local port has ever succeeded for it: `sk_txhash` is 0 until then, because `tcp_v4_connect`
-/// and `tcp_v6_connect` set it right after (`sk_set_txhash`, net/ipv4/tcp_ipv4.c, net/ipv6/tcp_ipv6.c, 5.10 to 7.3).
+/// Whether a search for a local port may ever have succeeded for it; certain only where it has not.
+///
+/// `sk_txhash` is 0 until then, because `tcp_v4_connect` sets it right after (`sk_set_txhash`, net/ipv4/tcp_ipv4.c, 5.10
+/// to 7.3), and so did `tcp_v6_connect`; on 7.3 it is set over IPv6 before the search. `inet_sport` is 0 until a port was
+/// found or bound, and stays.
 ///
 /// # Safety
 /// As for [`family`].
 #[inline(always)]
 pub(crate) unsafe fn has_found_port<M: Memory>(sock: *const u8) -> bool {
     // SAFETY: the caller's promise.
-    unsafe { M::read::<u32>(sock, setting!(layout.sock_hash)) != 0 }
+    unsafe { M::read::<u32>(sock, setting!(layout.sock_hash)) != 0 && sent_port::<M>(sock) != 0 }
 }
 
-/// The local port of its last packet, host byte order; it outlives [`port`].
+/// The local port that it had last, host byte order; it outlives [`port`].
 ///
 /// # Safety
 /// As for [`family`].

@@ -23,6 +23,7 @@ mod guest;
 mod kernels;
 mod packages;
 mod process;
+mod reading;
 mod run;
 mod setup;
 mod tally;

@@ -21,7 +21,7 @@ use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
 use crate::process::{quoted, tee};
 use crate::setup::{self, Need};
 use crate::tally::{Tally, reasons};
-use crate::{bench, dist, packages};
+use crate::{bench, dist, packages, reading};
 
 /// The long-term kernels that are packaged and new enough for the programs, and the newest.
 const ALL_KERNELS: [Series; 5] = [
@@ -186,6 +186,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     }
     report.add("long runs".to_owned(), run(&bench::KERNEL, &LONG));
     if filter.is_none() {
+        report.add("socket tables".to_owned(), reading::check(&programs.census_cost));
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
         report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
     }

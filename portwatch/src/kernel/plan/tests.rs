@@ -66,8 +66,9 @@ fn what_was_not_asked_for_is_not_attached() {
 
 #[test]
 fn a_member_that_is_missing_costs_the_programs_that_read_it() {
-    let structures: [(&str, &[&str]); 5] = [
+    let structures: [(&str, &[&str]); 6] = [
         ("sock", &["sk_err", "sk_txhash"]),
+        ("inet_sock", &["inet_sport"]),
         ("task_struct", &["files"]),
         ("files_struct", &["fdt"]),
         ("fdtable", &["fd", "max_fds"]),
@@ -88,10 +89,11 @@ fn a_member_that_is_missing_costs_the_programs_that_read_it() {
         Btf::parse(btf.bytes()).unwrap()
     };
     let wanted = Wanted { all_errors: true, witness: true, ..Wanted::default() };
-    let cases: [(&str, &[&str]); 6] = [
+    let cases: [(&str, &[&str]); 7] = [
         ("", &[]),
         ("sk_err", &["state_changed", "state_changed by tracepoints"]),
         ("sk_txhash", &["connect_fails", "state_changed by tracepoints"]),
+        ("inet_sport", &["connect_fails", "state_changed by tracepoints"]),
         ("files", &["syscall_returned by tracepoints"]),
         ("max_fds", &["syscall_returned by tracepoints"]),
         ("private_data", &["syscall_returned by tracepoints"]),
