@@ -545,8 +545,8 @@ pub struct Layout {
     pub table_size: u32,
     /// `file.private_data`, pointer; of a socket's file to its `struct socket`.
     pub file_private: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// `sock.sk_socket`, pointer; null of a socket that no process has, as one that waits to be accepted.
+    pub sock_socket: u32,
 }
 
 /// Byte offsets of what leads from a write below /proc/sys to the setting, all 0 where a kernel lacks one; and what else

@@ -30,10 +30,11 @@ const CLOSE: i32 = 7;
 /// `inet_sock_set_state(sk, oldstate, newstate)`.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub(crate) fn state_changed(ctx: BtfTracePointContext) -> i32 {
-    if ctx.arg::<i32>(1) == SYN_SENT {
-        left_syn_sent(ctx.as_ptr());
-    } else if setting!(duties.all_errors) == 1 && ctx.arg::<i32>(1) == SYN_RECV {
-        left_syn_recv(ctx.as_ptr());
+    let before: i32 = ctx.arg(1);
+    if before == SYN_SENT
+        || (setting!(duties.all_errors) == 1 && before == SYN_RECV && is_somebodys(ctx.arg(0)))
+    {
+        left(ctx.as_ptr());
     } else if setting!(duties.tracepoints) == 1
         && setting!(duties.successes) == 1
         && ctx.arg::<i32>(2) == SYN_SENT
@@ -43,8 +44,17 @@ pub(crate) fn state_changed(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// Whether a process has the socket: not yet, where a listener made it.
+#[inline(always)]
+fn is_somebodys(sock: *const u8) -> bool {
+    let member = setting!(layout.sock_socket);
+    // SAFETY: the tracepoint's argument, which the verifier knows as a `struct sock`.
+    member == 0 || !unsafe { Typed::read::<*const u8>(sock, member) }.is_null()
+}
+
+/// A socket leaves SYN_SENT, or SYN_RECV.
 #[inline(never)]
-fn left_syn_sent(context: *mut c_void) -> Done {
+fn left(context: *mut c_void) -> Done {
     out_of_line(|| {
         let ctx = BtfTracePointContext::new(context);
         let sock: *const u8 = ctx.arg(0);
@@ -59,11 +69,13 @@ fn left_syn_sent(context: *mut c_void) -> Done {
         if protocol != IPPROTO_TCP {
             return;
         }
+        let is_first = ctx.arg::<i32>(1) == SYN_SENT;
         let closed = ctx.arg::<i32>(2) == CLOSE;
-        if closed && error == 0 && setting!(duties.tracepoints) == 1 {
+        if is_first && closed && error == 0 && setting!(duties.tracepoints) == 1 {
             failed_at_once(sock);
         }
-        if setting!(duties.all_errors) == 1 {
+        // What a listener made was no connect.
+        if setting!(duties.all_errors) == 1 && (is_first || answers::is_expected(sock)) {
             if closed && error != 0 {
                 answered(sock, error);
             }
@@ -71,24 +83,6 @@ fn left_syn_sent(context: *mut c_void) -> Done {
                 answers::no_longer_expected(sock);
             }
         }
-    })
-}
-
-/// Most of these were made by a listener, and are no connects.
-#[inline(never)]
-fn left_syn_recv(context: *mut c_void) -> Done {
-    out_of_line(|| {
-        let ctx = BtfTracePointContext::new(context);
-        let sock: *const u8 = ctx.arg(0);
-        if !answers::is_expected(sock) {
-            return;
-        }
-        // SAFETY: the tracepoint's argument, which the verifier knows as a `struct sock`.
-        let error = unsafe { Typed::read::<u32>(sock, setting!(layout.sock_error)) };
-        if ctx.arg::<i32>(2) == CLOSE && error != 0 {
-            answered(sock, error);
-        }
-        answers::no_longer_expected(sock);
     })
 }
 

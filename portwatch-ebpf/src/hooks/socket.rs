@@ -1,5 +1,5 @@
 //! Errors that the transport never sees: of a security module, a control group's program, the socket layer itself, and
-//! those of UDP. Used with `--errno all`, or with error numbers that are no shortage; that of UDP always.
+//! those of UDP. Used with `--errno all`, or with error numbers that are no shortage.
 //!
 //! TCP's own errors pass here too; those were reported further in, or are the network's answers.
 

@@ -106,8 +106,7 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
         }
         return;
     }
-    // What fails to send over UDP is no failed connect.
-    if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && call != CALL_CONNECT) {
+    if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && setting!(filter.shortage) == 1) {
         return;
     }
     if errno == EADDRNOTAVAIL && !stash.is_null() {

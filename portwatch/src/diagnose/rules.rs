@@ -94,6 +94,14 @@ fn weight(part: u32, whole: u32) -> Option<u16> {
     Some(permille(part, whole)).filter(|weight| *weight >= LEAST_PERMILLE)
 }
 
+/// Of a row's usable ports, if that is worth a word: which share that is of all ports of the range, as what reserved and bound
+/// ports explain is measured by these.
+fn weight_in_row(facts: &Facts, row: &Occupancy, part: u32) -> Option<u16> {
+    let of_usable = weight(part, row.usable)?;
+    let of_range = facts.range.map(|range| permille(part, range.width()));
+    Some(of_range.map_or(of_usable, |of_range| of_range.min(of_usable)))
+}
+
 /// Those who have the most open, in words: a clause to append, empty where nobody is known.
 fn held_by(holders: &[Holding]) -> String {
     let open = |holding: &Holding| holding.count - holding.time_wait.min(holding.count);

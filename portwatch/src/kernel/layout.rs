@@ -65,7 +65,7 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         table_files: optional("fdtable", "fd"),
         table_size: optional("fdtable", "max_fds"),
         file_private: optional("file", "private_data"),
-        reserved: 0,
+        sock_socket: optional("sock", "sk_socket"),
     })
 }
 

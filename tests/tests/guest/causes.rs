@@ -148,7 +148,7 @@ fn ipv6_without_an_address_is_not_a_shortage_of_ports() {
 fn udp_without_an_address_is_told_as_tcp_is() {
     let _netns = Netns::with_ports(40000, 40009).unwrap();
     set("ipv6/conf/all/disable_ipv6", "1").unwrap();
-    let watching = Watching::start(&["trace", "--json"]).unwrap();
+    let watching = Watching::start(&["trace", "--json", "--errno", "EADDRNOTAVAIL"]).unwrap();
     let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
     let destination: SocketAddr = "[::1]:53".parse().unwrap();
     let error = socket.connect(&destination.into()).unwrap_err();

@@ -8,7 +8,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{Signal, kill};
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching};
-use portwatch_tests::tally;
+use portwatch_tests::tally::{self, Tally};
 use socket2::{Domain, Socket, Type};
 
 use crate::memory::{STORM_LIMIT_KIB, resident};
@@ -17,7 +17,7 @@ use crate::memory::{STORM_LIMIT_KIB, resident};
 const NO_BOUND: &str = "4000000000";
 
 /// The counts of the processes are exact, also where the kernel skips programs.
-fn assert_exact(session: &Session, tallies: &[tally::Tally]) {
+fn assert_exact(session: &Session, tallies: &[Tally]) {
     println!("{}", session.end());
     for tally in tallies {
         let counted = session.counted(|row| row["process"]["pid"] == tally.pid);
@@ -128,8 +128,9 @@ fn a_hundred_thousand_kinds_of_failures_overflow_into_a_bucket() {
     assert!(session.stderr.contains("table of processes and destinations is full"), "{}", session.stderr);
 }
 
-/// Sixty-four threads search a range of 6,000 ports at once, and each search lets others run at every port.
-fn sixty_four_threads(options: &[&str]) {
+/// Sixty-four threads search a range of 6,000 ports at once, and each search lets others run at every port: 640 times in
+/// vain.
+pub(crate) fn sixty_four_threads_search(options: &[&str]) -> (Session, Tally) {
     setrlimit(Resource::RLIMIT_NOFILE, 8192, 8192).unwrap();
     let _netns = Netns::with_ports(40000, 45999).unwrap();
     let listener = std::net::TcpListener::bind("127.0.0.1:8080").unwrap();
@@ -147,6 +148,11 @@ fn sixty_four_threads(options: &[&str]) {
     let session = watching.end().unwrap();
     drop((holders, listener));
     assert_eq!(tally.failed("EADDRNOTAVAIL"), 640);
+    (session, tally)
+}
+
+fn sixty_four_threads(options: &[&str]) {
+    let (session, tally) = sixty_four_threads_search(options);
     assert_exact(&session, &[tally]);
     assert_eq!(session.end()["failures"], 640, "{}", session.end());
     if options == ["--mode", "functions"] || options == ["--mode", "wrappers"] {

@@ -1,9 +1,10 @@
 //! What explains a shortage, and whether the failures stop when what is advised is done.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -51,7 +52,7 @@ fn advice<'a>(verdict: &'a Value, words: &str) -> &'a Value {
     found.unwrap()
 }
 
-/// Runs the command of a piece of advice as an operator would, from inside the namespace.
+/// Runs the command of a piece of advice, of which this thread is inside of the namespace already: its process is not.
 fn follow(advice: &Value) {
     let line = advice["command"].as_str().unwrap();
     let inside = line.split_once(" -n ").map_or(line, |(_, inside)| inside);
@@ -160,6 +161,38 @@ fn a_wider_range_brings_as_many_ports_as_is_said_and_none_of_a_service() {
     assert_eq!(digits, more.to_string(), "{widen}");
     let many: Vec<TcpStream> = (0..50).map(|_| TcpStream::connect(SERVICE).unwrap()).collect();
     drop((full, many));
+}
+
+#[test]
+fn a_command_for_another_namespace_works_as_it_is_given() {
+    let (tell, told) = mpsc::channel();
+    let (end, ended) = mpsc::channel::<()>();
+    let there = std::thread::spawn(move || {
+        let _netns = Netns::with_ports(40000, 40009).unwrap();
+        let _listener = TcpListener::bind(SERVICE).unwrap();
+        let mut holder = tally::start(&["--dest", SERVICE, "--attempts", "10", "--hold"]).unwrap();
+        // It prints its tally once it has them.
+        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
+        tell.send(holder.id().to_string()).unwrap();
+        let _ = ended.recv();
+        holder.kill().and_then(|()| holder.wait()).unwrap();
+    });
+    let pid = told.recv().unwrap();
+    let lines = || {
+        let output = command(&["ports", "--json", "--netns", &pid]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<Value>>()
+    };
+    let of = |kind: &str| lines().into_iter().find(|line| line["type"] == kind).unwrap();
+    let verdict = of("verdict");
+    let command = advice(&verdict, "widen")["command"].as_str().unwrap();
+    assert!(command.starts_with(&format!("nsenter -t {pid} -n sysctl -w ")), "{command}");
+    let status = Command::new("sh").args(["-c", command]).status().unwrap();
+    assert!(status.success(), "{command}: {status}");
+    let range = &of("snapshot")["namespaces"][0]["port_range"];
+    assert!(command.contains(&format!("\"{} {}\"", range["low"], range["high"])), "{command}: {range}");
+    end.send(()).unwrap();
+    there.join().unwrap();
 }
 
 #[test]

@@ -11,6 +11,7 @@ use socket2::{Domain, Socket, Type};
 
 use crate::privileges::assert_enough;
 use crate::settings::changes;
+use crate::storms::sixty_four_threads_search;
 
 /// Locks down; false where the kernel cannot be.
 fn locked_down() -> bool {
@@ -150,6 +151,18 @@ fn root_sees_what_it_saw() {
             assert_eq!(failure["netns"], netns.id, "{args:?}: {failure}");
         }
     }
+}
+
+#[test]
+fn of_sixty_four_threads_no_more_are_missed_than_is_said() {
+    if !locked_down() {
+        return;
+    }
+    let (session, _) = sixty_four_threads_search(&[]);
+    let number = |name: &str| session.end()[name].as_u64().unwrap();
+    let (failures, missed) = (number("failures"), number("possibly_missed"));
+    println!("{failures} of 640 seen, at most {missed} missed");
+    assert!(failures <= 640 && failures + missed >= 640, "{}", session.end());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! In: states, holders. Out: who does not close. Must not know: other rules.
 
-use super::{Evidence, Rule, called, held_by, only_process, weight};
+use super::{Evidence, Rule, called, held_by, only_process, weight_in_row};
 use crate::diagnose::advice::close_at_the_end;
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped};
@@ -26,7 +26,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
         None => format!("the process here has not{}", held_by(&row.holders)),
     };
     Some(Evidence {
-        weight_permille: weight(left, row.usable)?,
+        weight_permille: weight_in_row(facts, row, left)?,
         sentence: format!(
             "{} of the {} {} are in CLOSE_WAIT: the other side has closed, {who}; they stay until it does, and no \
              setting ends them",

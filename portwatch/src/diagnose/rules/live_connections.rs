@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::{Evidence, Rule, called, held_by, only_process, process, weight};
+use super::{Evidence, Rule, called, held_by, only_process, process, weight_in_row};
 use crate::diagnose::advice::{
     bound_the_pool, everything_is_local, more_addresses, whole_range_on_socket, widen,
 };
@@ -41,7 +41,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let age =
         facts.open_for.map_or_else(String::new, |age| format!(", the oldest for {} or longer", lasting(age)));
     Some(Evidence {
-        weight_permille: weight(open, row.usable)?,
+        weight_permille: weight_in_row(facts, row, open)?,
         sentence: format!(
             "{} of the {} {} belong to open connections{age}: a leak, or a pool without a bound{}{}",
             grouped(open),

@@ -2,7 +2,7 @@
 //!
 //! In: states. Out: where the leak is. Must not know: other rules.
 
-use super::{Evidence, Rule, weight};
+use super::{Evidence, Rule, weight_in_row};
 use crate::diagnose::advice::{close_at_the_end, more_addresses};
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped};
@@ -26,7 +26,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let row = facts.short_row()?;
     let left = Facts::in_states(row, &[SocketState::FinWait2]);
     Some(Evidence {
-        weight_permille: weight(left, row.usable)?,
+        weight_permille: weight_in_row(facts, row, left)?,
         sentence: format!(
             "{} of the {} {} are in FIN_WAIT2: this side has closed, the peer knows and does not close; there they are \
              in CLOSE_WAIT",

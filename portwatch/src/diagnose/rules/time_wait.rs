@@ -2,7 +2,7 @@
 //!
 //! In: states, rate, settings. Out: how many connects/s the ports can carry. Must not know: other rules.
 
-use super::{Evidence, Rule, left_by, weight};
+use super::{Evidence, Rule, left_by, weight_in_row};
 use crate::diagnose::advice::{
     about_time_wait, everything_is_local, more_addresses, reuse_connections, take_over_time_wait,
     whole_range_on_socket, widen,
@@ -36,7 +36,7 @@ pub(super) const RULE: Rule = Rule {
 fn check(facts: &Facts) -> Option<Evidence> {
     let row = facts.short_row()?;
     let waiting = Facts::in_states(row, &[SocketState::TimeWait]);
-    let weight_permille = weight(waiting, row.usable)?;
+    let weight_permille = weight_in_row(facts, row, waiting)?;
     let reused = facts.reuses_time_wait();
     // Where they are taken over when somebody asks, there is no shortage before one is felt.
     if facts.cause.is_none() && reused != Some(false) {

@@ -2,7 +2,7 @@
 //!
 //! In: states, holders. Out: how many attempts wait. Must not know: other rules.
 
-use super::{Evidence, Rule, held_by, weight};
+use super::{Evidence, Rule, held_by, weight_in_row};
 use crate::diagnose::advice::{bound_the_attempts, reach_the_peer};
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped};
@@ -26,7 +26,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let row = facts.short_row()?;
     let waiting = Facts::in_states(row, &[SocketState::SynSent]);
     Some(Evidence {
-        weight_permille: weight(waiting, row.usable)?,
+        weight_permille: weight_in_row(facts, row, waiting)?,
         sentence: format!(
             "{} of the {} {} are in SYN_SENT: the destination has not answered, and each attempt keeps its port until it \
              is given up{}",

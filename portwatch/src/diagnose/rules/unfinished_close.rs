@@ -2,7 +2,7 @@
 //!
 //! In: states. Out: how many wait. Must not know: other rules.
 
-use super::{Evidence, Rule, weight};
+use super::{Evidence, Rule, weight_in_row};
 use crate::diagnose::advice::{more_addresses, reach_the_peer};
 use crate::diagnose::facts::{Facts, example};
 use crate::diagnose::figures::{counted, grouped};
@@ -32,7 +32,7 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let row = facts.short_row()?;
     let left = Facts::in_states(row, &STATES);
     Some(Evidence {
-        weight_permille: weight(left, row.usable)?,
+        weight_permille: weight_in_row(facts, row, left)?,
         sentence: format!(
             "{} of the {} {} are in FIN_WAIT1, LAST_ACK or CLOSING: the connections were closed here and the other side \
              does not acknowledge it; the kernel tries again, with longer and longer pauses, and keeps each port for a \

@@ -61,7 +61,7 @@ fn what_was_not_asked_for_is_not_attached() {
         Wanted::default(),
         Wanted { all_errors: true, search_times: true, witness: true, probe_reads: true },
     );
-    assert_eq!(count(all) - count(nothing), 5);
+    assert_eq!(count(all) - count(nothing), 6);
 }
 
 #[test]
