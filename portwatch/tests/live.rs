@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portwatch_tests::contract;
-use portwatch_tests::netns::{Full, Netns, set};
+use portwatch_tests::netns::{Full, Netns, or_skipped, set};
 use serde_json::Value;
 
 /// A session that is ready, in a namespace of its own; none, with the reason printed, where there can be none.
@@ -50,10 +50,7 @@ fn own(lines: &[Value]) -> Vec<&Value> {
 
 #[test]
 fn a_shortage_on_this_host_is_named() {
-    let Ok(netns) = Netns::with_ports(40000, 40003) else {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
-        return;
-    };
+    let Some(netns) = or_skipped(Netns::with_ports(40000, 40003)) else { return };
     let full = Full::new("127.0.0.1:8080", 4).unwrap();
     let Some(child) = watching(&[]) else { return };
     let errno = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap());
@@ -77,10 +74,7 @@ fn a_shortage_on_this_host_is_named() {
 
 #[test]
 fn who_holds_the_ports_and_why_is_told_with_the_first_failure() {
-    let Ok(netns) = Netns::with_ports(40000, 40003) else {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
-        return;
-    };
+    let Some(netns) = or_skipped(Netns::with_ports(40000, 40003)) else { return };
     let full = Full::new("127.0.0.1:8099", 4).unwrap();
     let Some(mut child) = watching(&["--count", "1", "--dest", "127.0.0.1:8099"]) else { return };
     assert!(TcpStream::connect(full.destination).is_err());
@@ -106,10 +100,7 @@ fn who_holds_the_ports_and_why_is_told_with_the_first_failure() {
 
 #[test]
 fn an_answer_of_the_network_is_told_of_who_called() {
-    if Netns::new().is_err() {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
-        return;
-    }
+    let Some(_netns) = or_skipped(Netns::new()) else { return };
     let Some(child) = watching(&["--errno", "ECONNREFUSED"]) else { return };
     let nobody: SocketAddr = "127.0.0.1:9".parse().unwrap();
     assert!(TcpStream::connect(nobody).is_err());
@@ -121,10 +112,7 @@ fn an_answer_of_the_network_is_told_of_who_called() {
 
 #[test]
 fn a_setting_that_is_changed_is_told_within_a_second_also_when_nothing_fails() {
-    let Ok(netns) = Netns::with_ports(40000, 40003) else {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
-        return;
-    };
+    let Some(netns) = or_skipped(Netns::with_ports(40000, 40003)) else { return };
     let Some(mut child) = watching(&["--duration", "20s"]) else { return };
     let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut lines = vec![stdout.next().unwrap()];

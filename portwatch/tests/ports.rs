@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, gettid};
 use portwatch_tests::contract;
-use portwatch_tests::netns::{Netns, set};
+use portwatch_tests::netns::{Netns, or_skipped, set};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -35,11 +35,7 @@ fn snapshot(args: &[&str]) -> (Value, Vec<Value>) {
 
 /// A namespace with twenty local ports; none, with the reason printed, where there can be none.
 fn namespace() -> Option<Netns> {
-    let netns = Netns::with_ports(40000, 40019).ok();
-    if netns.is_none() {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
-    }
-    netns
+    or_skipped(Netns::with_ports(40000, 40019))
 }
 
 /// A socket with a port and without a peer.

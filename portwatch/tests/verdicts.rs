@@ -5,27 +5,17 @@
 use std::any::Any;
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsRawFd as _;
 use std::process::{Command, Stdio};
 
-use nix::libc::{IPPROTO_IP, setsockopt};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use portwatch_tests::netns::{Netns, set};
+use portwatch_tests::evenly::search_evenly;
+use portwatch_tests::netns::{Netns, or_skipped, set};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 const SERVICE: &str = "127.0.0.1:8080";
 /// Ports that most tests have.
 const PORTS: usize = 20;
-
-/// A namespace with these local ports; none, with the reason printed, where there can be none.
-fn namespace(low: u16, high: u16) -> Option<Netns> {
-    let netns = Netns::with_ports(low, high).ok();
-    if netns.is_none() {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
-    }
-    netns
-}
 
 /// The lines of `portwatch ports --json`.
 fn lines() -> Vec<Value> {
@@ -152,7 +142,7 @@ fn each_way_to_use_ports_up_is_told_by_a_rule_of_its_own() {
         ("", half_used),
     ];
     for (expected, make) in cases {
-        let Some(_netns) = namespace(40000, 40019) else { return };
+        let Some(_netns) = or_skipped(Netns::with_ports(40000, 40019)) else { return };
         let _held = make();
         let lines = lines();
         if expected == "foreign-binds" && of(&lines, "snapshot").all(|line| line["bound_visible"] == false) {
@@ -170,20 +160,11 @@ fn each_way_to_use_ports_up_is_told_by_a_rule_of_its_own() {
     }
 }
 
-/// Lets the socket have the whole range, which Linux 6.8 and newer then search evenly; without, a search takes a
-/// millisecond from half full on.
-fn evenly(socket: &Socket, low: u16, high: u16) {
-    const IP_LOCAL_PORT_RANGE: i32 = 51;
-    let range = u32::from(high) << 16 | u32::from(low);
-    // SAFETY: four bytes are what the option takes. Where it is not known nothing changes.
-    unsafe { setsockopt(socket.as_raw_fd(), IPPROTO_IP, IP_LOCAL_PORT_RANGE, (&raw const range).cast(), 4) };
-}
-
 #[test]
 fn a_full_default_range_is_told_with_its_numbers_and_by_what_they_can_carry() {
     const TIME_WAIT: u32 = 26_837;
     const OPEN: u32 = 30;
-    let Some(_netns) = namespace(32768, 60999) else { return };
+    let Some(_netns) = or_skipped(Netns::with_ports(32768, 60999)) else { return };
     for (key, value) in
         [("ipv4/tcp_tw_reuse", "0"), ("ipv4/tcp_rfc1337", "1"), ("ipv4/tcp_max_tw_buckets", "60000")]
     {
@@ -194,7 +175,7 @@ fn a_full_default_range_is_told_with_its_numbers_and_by_what_they_can_carry() {
     let listener = TcpListener::bind(SERVICE).unwrap();
     let connect = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        evenly(&socket, 32768, 60999);
+        search_evenly(&socket, 32768, 60999);
         socket.connect(&listener.local_addr().unwrap().into()).unwrap();
         (TcpStream::from(socket), listener.accept().unwrap().0)
     };

@@ -3,6 +3,7 @@
 
 pub mod churn;
 pub mod contract;
+pub mod evenly;
 pub mod netns;
 pub mod portwatch;
 pub mod tally;

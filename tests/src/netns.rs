@@ -40,6 +40,15 @@ impl Netns {
     }
 }
 
+/// What was made; none, with the reason printed, where this host allows none.
+#[must_use]
+pub fn or_skipped(made: Result<Netns>) -> Option<Netns> {
+    if made.is_err() {
+        println!("skipped: no network namespace can be made here (needs root and iproute2)");
+    }
+    made.ok()
+}
+
 /// Writes a network setting of the present namespace.
 ///
 /// # Errors

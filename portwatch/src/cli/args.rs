@@ -97,9 +97,9 @@ pub(super) struct TraceArgs {
     #[arg(long)]
     pub(super) search_time: bool,
 
-    /// Look every two seconds at this network namespace, or that of --netns, and warn when so many of the ports from one source to one
-    /// destination (--dest counts, --pid and --comm do not) are taken, or will be within a minute; with --search-time also
-    /// where searches for a port have become slow, (in any namespace, or that of --netns)
+    /// Look every two seconds at this network namespace, or that of --netns, and warn when so many of the ports from one
+    /// source to one destination (--dest counts, --pid and --comm do not) are taken, or will be within a minute; with
+    /// --search-time also where searches for a port have become slow, in any namespace or that of --netns
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]
     pub(super) warn: Option<u32>,
 

@@ -13,6 +13,7 @@ use clap::Parser;
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::unistd::{getgid, gettid, getuid};
+use portwatch_tests::evenly::search_evenly;
 use portwatch_tests::tally::{Tally, ThreadTally};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
@@ -140,13 +141,7 @@ fn open(args: &Args) -> Result<Socket> {
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).context("make a socket")?;
     socket.set_nonblocking(args.nonblocking)?;
     if let Some((low, high)) = args.evenly {
-        const IP_LOCAL_PORT_RANGE: i32 = 51;
-        let range = u32::from(high) << 16 | u32::from(low);
-        // SAFETY: four bytes are what the option takes. Where it is not known nothing changes.
-        unsafe {
-            let value = (&raw const range).cast();
-            nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4);
-        }
+        search_evenly(&socket, low, high);
     }
     if let Some(source) = args.source {
         socket.set_reuse_address(true)?;

@@ -13,6 +13,7 @@ use nix::errno::Errno;
 use nix::mount::{MsFlags, mount, umount};
 use nix::sys::prctl::set_keepcaps;
 use nix::unistd::{Gid, Uid, setgid, setuid};
+use portwatch_tests::kernel_is_since;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Watching, command};
 use portwatch_tests::tally;
@@ -87,8 +88,7 @@ fn assert_sees_all(portwatch: Command) {
 /// Whether tasks are preempted inside of this kernel: of those that are tested here the newest only. debugfs would tell,
 /// but not where the kernel is locked down.
 fn preempts() -> bool {
-    let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
-    release.split('.').next().unwrap().parse::<u32>().unwrap() >= 7
+    kernel_is_since(7, 0)
 }
 
 fn is_locked_down() -> bool {
