@@ -162,8 +162,8 @@ pub struct Caller {
     pub gid: u32,
     /// 1 for a thread of the kernel.
     pub kernel_thread: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 where the control group is one of those that [`Filter::cgroup`] asks for.
+    pub in_cgroup: u32,
 }
 
 /// Who connected a socket that lives, or is in TIME_WAIT.
@@ -637,8 +637,10 @@ pub struct Filter {
     pub destination_port_be: u16,
     /// 1 to report only what belongs to a shortage of local ports, not every call with an error of `errnos`.
     pub shortage: u16,
-    /// 1 where any of `destination`, `destination_port_be`, `comm`, `tgid` and `netns` asks for something.
-    pub chooses: u32,
+    /// 1 where any of `destination`, `destination_port_be`, `comm`, `tgid`, `netns` and `cgroup` asks for something.
+    pub chooses: u16,
+    /// 1 to report only what tasks of the control group in the map `CGROUP` do, and of those below it.
+    pub cgroup: u16,
     /// Inode number of the network namespace.
     pub netns: u32,
 }

@@ -3,7 +3,7 @@
 
 use aya_ebpf::bindings::BPF_F_MMAPABLE;
 use aya_ebpf::macros::map;
-use aya_ebpf::maps::{Array, HashMap, LruHashMap, RingBuf};
+use aya_ebpf::maps::{Array, CgroupArray, HashMap, LruHashMap, RingBuf};
 use portwatch_ebpf::abi::{
     Budget, COUNTERS as COUNTER_PLACES, COUNTS_OVERFLOW, Caller, CountGroup, OwnerGroup, RING_BYTES,
     SEARCHES_MAX_KEYS, SYSCTL_GROUPS, SearchKey, SearchTimes, SysctlName, WatchedSysctl,
@@ -28,6 +28,10 @@ pub(crate) static COUNTS: Array<CountGroup> = Array::with_max_entries(COUNTS_OVE
 /// processors: the verifier turns a look-up in a plain array into some instructions.
 #[map]
 pub(crate) static COUNTERS: Array<u64> = Array::with_max_entries(COUNTER_PLACES, BPF_F_MMAPABLE);
+
+/// The control group whose tasks are reported, with those below it, if only they are.
+#[map]
+pub(crate) static CGROUP: CgroupArray = CgroupArray::with_max_entries(1, 0);
 
 /// When the reader was last woken, boot-clock nanoseconds.
 #[map]

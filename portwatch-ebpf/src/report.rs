@@ -199,6 +199,9 @@ fn passes<W: Who>(finding: &Finding, netns: u32, who: &W) -> bool {
     if only != 0 && only != who.tgid() {
         return false;
     }
+    if setting!(filter.cgroup) == 1 && !who.in_cgroup() {
+        return false;
+    }
     let (network, mask) = (setting!(filter.destination), setting!(filter.destination_mask));
     let only = setting!(filter.destination_port_be);
     // A bind has no destination.

@@ -13,6 +13,7 @@ use aya_ebpf::helpers::{bpf_get_current_pid_tgid, bpf_get_current_uid_gid};
 use portwatch_ebpf::abi::{CALL_CONNECT, CALL_SENDTO, COMM_LEN, Caller, Comm, TASK_BY_PROBE, TASK_BY_TYPE};
 
 use crate::layout::{Memory, Probed, Typed, setting, words};
+use crate::maps::CGROUP;
 use crate::sock::cookie;
 
 /// `PF_KTHREAD`, include/linux/sched.h.
@@ -28,6 +29,8 @@ pub(crate) trait Who {
     fn start_boot_ns(&self) -> u64;
     /// Version 2 control group.
     fn cgroup_id(&self) -> u64;
+    /// Whether the control group is among those that the filter asks for; only to be asked where it does.
+    fn in_cgroup(&self) -> bool;
     /// User id, and group id in the upper half.
     fn uid_gid(&self) -> u64;
     /// Name of the thread.
@@ -94,6 +97,11 @@ impl Who for Current {
     fn cgroup_id(&self) -> u64 {
         // SAFETY: takes no pointer.
         unsafe { bpf_get_current_cgroup_id() }
+    }
+
+    #[inline(always)]
+    fn in_cgroup(&self) -> bool {
+        CGROUP.current_task_under_cgroup(0) == Ok(true)
     }
 
     #[inline(always)]
@@ -216,7 +224,7 @@ pub(crate) fn remembered(sock: *const u8) -> Caller {
         uid: uid_gid as u32,
         gid: (uid_gid >> 32) as u32,
         kernel_thread: task.is_kernel_thread().into(),
-        reserved: 0,
+        in_cgroup: (setting!(filter.cgroup) == 1 && task.in_cgroup()).into(),
     }
 }
 
@@ -239,6 +247,11 @@ impl Who for &Caller {
     #[inline(always)]
     fn cgroup_id(&self) -> u64 {
         self.cgroup_id
+    }
+
+    #[inline(always)]
+    fn in_cgroup(&self) -> bool {
+        self.in_cgroup != 0
     }
 
     #[inline(always)]

@@ -34,6 +34,15 @@ pub struct NetnsId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CgroupId(pub u64);
 
+/// A version 2 control group by its name, too.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Cgroup {
+    /// Which.
+    pub id: CgroupId,
+    /// Its folder when it was looked for.
+    pub path: Text,
+}
+
 /// Nanoseconds of `CLOCK_BOOTTIME`: since boot, time asleep included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct BootNs(pub u64);
@@ -393,6 +402,8 @@ pub struct Filter {
     pub destination: Option<Destination>,
     /// Only of sockets in this network namespace; of settings, only of its.
     pub netns: Option<NetnsId>,
+    /// Only of callers in this control group or one below it.
+    pub cgroup: Option<Cgroup>,
     /// Only with these errors.
     pub errnos: Errnos,
 }

@@ -1,5 +1,6 @@
 //! What may stand on the command line; validated, nothing of the system touched.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -80,6 +81,10 @@ pub(super) struct TraceArgs {
     #[arg(long, value_name = "all|PATH|PID", value_parser = filter::netns)]
     pub(super) netns: Option<Netns>,
 
+    /// Only processes of one control group or of those below it: its folder or its name, such as system.slice/nginx.service
+    #[arg(long, value_name = "PATH")]
+    pub(super) cgroup: Option<PathBuf>,
+
     /// Which errors: names separated by commas, or `all` [default: those of a shortage of local ports]
     #[arg(long, value_name = "NAME|all", value_parser = filter::errnos)]
     pub(super) errno: Option<Errnos>,
@@ -97,8 +102,8 @@ pub(super) struct TraceArgs {
     #[arg(long)]
     pub(super) search_time: bool,
 
-    /// Look every two seconds at this network namespace, or that of --netns, and warn when so many of the ports from one
-    /// source to one destination (--dest counts, --pid and --comm do not) are taken, or will be within a minute; with
+    /// Look every two seconds (less often if a look takes over 0.2 s) at this network namespace, or that of --netns, and warn when so many of the ports from one
+    /// source to one destination (--dest counts, --pid, --comm and --cgroup do not) are taken, or will be within a minute; with
     /// --search-time also where searches for a port have become slow, in any namespace or that of --netns
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]
     pub(super) warn: Option<u32>,

@@ -14,7 +14,7 @@ use super::{Outcome, on_runtime};
 use crate::diagnose::Observer;
 use crate::enrich::Enricher;
 use crate::event::{Filter, NetnsId, Tgid};
-use crate::kernel::{Hook, Mode, OWNERS, Tracer, Watch};
+use crate::kernel::{Hook, Mode, OWNERS, OpenCgroup, Tracer, Watch};
 use crate::pipeline;
 use crate::ports::{Netns, netns_id, own_id};
 use crate::sink::Sink;
@@ -35,8 +35,10 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     // Before attaching, so that a signal in between is not lost.
     let (asked, done) = stop(args.duration)?;
     let netns = args.netns.as_ref().map(netns_id).transpose()?.flatten();
+    let cgroup = args.cgroup.as_deref().map(OpenCgroup::find).transpose()?;
     let filter = Filter {
         netns,
+        cgroup: cgroup.as_ref().map(|cgroup| cgroup.facts.clone()),
         tgid: args.pid.map(Tgid),
         comm: args.comm.clone(),
         destination: args.dest,
@@ -47,6 +49,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
         search_times: args.search_time,
         detail_per_window: args.detail,
         owners: args.holders.map(|holders| holders.unwrap_or(OWNERS)),
+        cgroup: cgroup.as_ref(),
         own_netns: netns.or_else(own_id),
         ..Watch::new(&filter)
     };

@@ -36,8 +36,10 @@ pub(super) fn injected(filter: &Filter) -> abi::Filter {
     form.chooses = (filter.tgid.is_some()
         || filter.comm.is_some()
         || filter.destination.is_some()
-        || filter.netns.is_some())
+        || filter.netns.is_some()
+        || filter.cgroup.is_some())
     .into();
+    form.cgroup = filter.cgroup.is_some().into();
     form
 }
 

@@ -7,6 +7,7 @@ mod attach;
 mod aya_btf;
 mod bpf;
 mod btf;
+mod cgroup;
 mod filter;
 mod layout;
 mod mapped;
@@ -21,6 +22,7 @@ mod tracer;
 pub mod preflight;
 
 pub use attach::{Hook, HookState, Refused};
+pub use cgroup::{CgroupError, OpenCgroup};
 pub use plan::Kind;
 pub use portwatch_ebpf::abi::{DETAIL_PER_WINDOW, OWNERS, OWNERS_LEAST, OWNERS_MOST};
 pub use refusal::{Refusal, privilege_hint};

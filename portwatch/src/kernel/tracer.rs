@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use aya::maps::{MapError, RingBuf};
+use aya::maps::{CgroupArray, MapError, RingBuf};
 use aya::programs::ProgramType;
 use aya::sys::{BpfHelper, is_helper_supported};
 use aya::{Ebpf, Pod};
@@ -12,6 +12,7 @@ use portwatch_ebpf::abi;
 
 use super::attach::{Hook, Refused, attach};
 use super::btf::Btf;
+use super::cgroup::OpenCgroup;
 use super::multi::Multi;
 use super::plan::{self, Kind, Wanted};
 use super::preflight::{preempts, running_kernels_types};
@@ -92,6 +93,8 @@ pub struct Watch<'a> {
     pub detail_per_window: u32,
     /// Places to remember in who connected sockets; rounded up to a power of two. None remembers nobody.
     pub owners: Option<u32>,
+    /// The control group of the filter.
+    pub cgroup: Option<&'a OpenCgroup>,
     /// The network namespace whose changed settings others must not hide: the own one, or the only one that is wanted.
     pub own_netns: Option<NetnsId>,
 }
@@ -101,7 +104,15 @@ impl<'a> Watch<'a> {
     #[must_use]
     pub fn new(filter: &'a Filter) -> Self {
         let detail_per_window = abi::DETAIL_PER_WINDOW;
-        Self { filter, mode: None, search_times: false, detail_per_window, owners: None, own_netns: None }
+        Self {
+            filter,
+            mode: None,
+            search_times: false,
+            detail_per_window,
+            owners: None,
+            cgroup: None,
+            own_netns: None,
+        }
     }
 
     fn wanted(&self, probe_reads: bool) -> Wanted {
@@ -203,6 +214,9 @@ impl Tracer {
         let mut ebpf = loader.load(OBJECT).map_err(|error| refusal::of_object(&error))?;
         drop(loader);
         sysctls::watch(&mut ebpf).map_err(|error| refusal::of_object(&error.into()))?;
+        if let Some(cgroup) = watch.cgroup {
+            choose(&mut ebpf, cgroup).map_err(|error| refusal::of_object(&error.into()))?;
+        }
         let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::no_btf(&error.to_string()))?;
         let mut multi = Multi::new(&ebpf);
         let hooks = attach(&mut ebpf, &btf, &mut multi, &plan)?;
@@ -453,6 +467,12 @@ impl SkippedRuns {
 /// Whether programs may read kernel memory by address: not where the kernel is locked down for confidentiality.
 fn probe_reads() -> bool {
     is_helper_supported(ProgramType::RawTracePoint, BpfHelper::BPF_FUNC_probe_read_kernel).unwrap_or(false)
+}
+
+/// Tells the programs whose calls are reported.
+fn choose(ebpf: &mut Ebpf, cgroup: &OpenCgroup) -> Result<(), MapError> {
+    let map = ebpf.map_mut("CGROUP").ok_or_else(|| MapError::InvalidName { name: "CGROUP".to_owned() })?;
+    CgroupArray::try_from(map)?.set(0, cgroup.folder(), 0)
 }
 
 /// How often the kernel has skipped this program because it was running on the processor already. Before 5.12 it has no

@@ -134,6 +134,10 @@ fn filters(filter: &Filter) -> Value {
     if let Some(netns) = filter.netns {
         filters.insert("netns".to_owned(), json!(netns.0));
     }
+    if let Some(cgroup) = &filter.cgroup {
+        filters.insert("cgroup".to_owned(), json!(cgroup.id.0));
+        put_text(&mut filters, "cgroup_path", &cgroup.path);
+    }
     let errnos = match &filter.errnos {
         Errnos::Shortage => json!("shortage"),
         Errnos::All => json!("all"),

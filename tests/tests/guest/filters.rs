@@ -1,5 +1,7 @@
 //! Filters decide in the kernel, so the totals are those of what passed.
 
+use std::fs;
+
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::Watching;
 use portwatch_tests::tally;
@@ -63,6 +65,46 @@ fn a_namespace_is_selected_by_a_process_a_file_or_its_number() {
         let changes = session.lines.iter().filter(|line| line["type"] == "sysctl").count();
         assert_eq!(changes, usize::from(expected > 0), "{wanted}: {}", session.stdout);
     }
+}
+
+#[test]
+fn a_control_group_is_selected_with_those_below_it_by_its_folder_or_name() {
+    const ROOT: &str = "/sys/fs/cgroup";
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let _full = Full::new("127.0.0.1:8080", 4).unwrap();
+    let groups = ["watched", "watched/within", "another"].map(|name| format!("{ROOT}/{name}"));
+    groups.iter().for_each(|group| fs::create_dir_all(group).unwrap());
+    let provoke_in = |group: &str, attempts: &str| {
+        fs::write(format!("{group}/cgroup.procs"), std::process::id().to_string()).unwrap();
+        tally::run(&["--dest", "127.0.0.1:8080", "--attempts", attempts]).unwrap();
+        // Nobody listens: the answer comes from the network, and is told of who asked.
+        tally::run(&["--dest", "127.0.0.1:9", "--attempts", attempts]).unwrap();
+        fs::write(format!("{ROOT}/cgroup.procs"), std::process::id().to_string()).unwrap();
+    };
+    let all: &[&str] = &["--errno", "all"];
+    let cases: [(&str, &[&str], u64); 8] = [
+        (&groups[0], &[], 1 + 2),
+        (&groups[0], all, 2 * (1 + 2)),
+        ("watched", all, 2 * (1 + 2)),
+        ("/watched/within", all, 2 * 2),
+        ("0::/watched/within", &[], 2),
+        ("another", all, 2 * 3),
+        ("/sys/fs/cgroup/watched/../another", &[], 3),
+        (ROOT, all, 2 * (1 + 2 + 3 + 4)),
+    ];
+    for mode in ["functions", "tracepoints"] {
+        for (wanted, errno, expected) in cases {
+            let args = [&["trace", "--json", "--mode", mode, "--cgroup", wanted], errno].concat();
+            let watching = Watching::start(&args).unwrap();
+            provoke_in(&groups[0], "1");
+            provoke_in(&groups[1], "2");
+            provoke_in(&groups[2], "3");
+            provoke_in(ROOT, "4");
+            let session = watching.end().unwrap();
+            assert_eq!(session.end()["failures"], expected, "{args:?}: {}", session.stdout);
+        }
+    }
+    groups.iter().rev().for_each(|group| fs::remove_dir(group).unwrap());
 }
 
 #[test]
