@@ -399,8 +399,8 @@ pub const COUNTER_CONNECT_MADE_UP: u32 = 3;
 /// Index into the map of counters: a failure that the port-search hook did not run for, and whose witness cannot tell
 /// whether it was one of the search.
 pub const COUNTER_UNPROVEN: u32 = 4;
-/// Index into the map of counters: a bind that returned while nothing was known of its beginning: if it failed, it is in
-/// no count.
+/// Index into the map of counters: a call that returned while nothing was known of its beginning, or whose socket was closed
+/// by another thread as it returned: if it failed, it is in no count.
 pub const COUNTER_CALLS_UNKNOWN: u32 = 5;
 /// Index into the map of counters: a connect under way whose caller found no room: if the network answers with an
 /// error, nobody will know who called.

@@ -238,7 +238,7 @@ pub enum LossReason {
     MalformedRecord,
     /// Counted by the kernel, never seen in the ring, and no counter says why.
     Unaccounted,
-    /// The kernel skipped runs of programs. No detail of a counted failure is missing for it, so it is not in
+    /// The kernel skipped runs of programs, or they came too late to learn what the call was about. No detail of a counted failure is missing for it, so it is not in
     /// [`End::lost`]: see [`End::possibly_missed`].
     SkippedRun,
 }
@@ -306,7 +306,8 @@ pub struct End {
     pub beyond_count: u64,
     /// Not shown, by reason; reasons without a loss are absent.
     pub lost: Vec<(LossReason, u64)>,
-    /// Runs of programs that the kernel skipped, for calls that failed or succeeded. None where it does not tell.
+    /// Runs of programs that the kernel skipped, or that came too late to learn what the call was about; for calls that failed or
+    /// succeeded. None where it does not tell.
     pub skipped_runs: Option<u64>,
     /// The most failures that can be in no other number: those whose every program was skipped. What one program
     /// missed and another reported is not among them. None where the kernel does not tell.

@@ -103,12 +103,12 @@ pub(crate) fn run(checkout: &Checkout, kernel: &Kernel, job: Job) -> Result<Outc
     fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
     let root = root::archive()?;
     let accelerator = match job.clock {
-        Clock::Wall => accelerator::fastest(&kernel.image, &root, &folder)?,
+        Clock::Wall => accelerator::fastest(kernel, &root, &folder)?,
         Clock::Instructions => accelerator::COUNTING,
     };
     let initrd = with_root(&root, &job.files.pack(&job.script, job.terminal)?)?;
     let name = format!("{}-{}", job.name, kernel.series);
-    let machine = Machine::new(&folder, &name, &kernel.image, &initrd, accelerator, job.terminal)?;
+    let machine = Machine::new(&folder, &name, kernel, &initrd, accelerator, job.terminal)?;
     let running = boot(&machine, kernel)?;
     eprintln!("xtask: linux {} is up", kernel.series);
     let ended = running.wait(job.limit)?;

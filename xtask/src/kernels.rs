@@ -80,6 +80,8 @@ pub(crate) struct Kernel {
     pub(crate) series: Series,
     /// Its image.
     pub(crate) image: PathBuf,
+    /// For its command line.
+    pub(crate) options: &'static str,
 }
 
 /// The source of kernels; asks for each suite of the archive at most once.
@@ -100,7 +102,7 @@ impl Kernels {
             Some(image) => image,
             None => self.download(series).with_context(|| format!("fetch linux {series}"))?,
         };
-        Ok(Kernel { series: series.clone(), image })
+        Ok(Kernel { series: series.clone(), image, options: "" })
     }
 
     fn download(&mut self, series: &Series) -> Result<PathBuf> {

@@ -54,7 +54,8 @@ const LONG: Tests = Tests { name: "long", clock: Clock::Instructions, title: "lo
 /// Which tests, where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Kernel series to test in, such as 6.1 or 6.12, `newest`, or `all`; several with commas
+    /// Kernel series to test in, such as 6.1 or 6.12, `newest`, or `all`; several with commas; 6.12+preempt is booted as a
+    /// preemptible kernel
     #[arg(long, value_name = "SERIES", value_delimiter = ',', default_values = ["5.10", "newest"])]
     kernel: Vec<Choice>,
     /// Write what came of it into docs/kernels.md, between its two markers: a row for each kernel for which all was well;
@@ -67,15 +68,42 @@ pub(crate) struct Args {
 
 #[derive(Debug, Clone)]
 enum Choice {
-    One(Series),
+    One(Booted),
     All,
 }
+
+/// A kernel, and how it is booted.
+#[derive(Debug, Clone)]
+struct Booted {
+    series: Series,
+    /// What it is told, and how that is said.
+    option: Option<&'static str>,
+}
+
+/// Behind a series: as a kernel that preempts tasks inside of it, as those of some distributions do.
+const PREEMPTS: &str = "+preempt";
+/// Linux 5.12 and newer, where they are built for the choice (`PREEMPT_DYNAMIC`).
+const PREEMPT_FULL: &str = "preempt=full";
 
 impl FromStr for Choice {
     type Err = anyhow::Error;
 
     fn from_str(text: &str) -> Result<Self> {
-        if text == "all" { Ok(Self::All) } else { text.parse().map(Self::One) }
+        if text == "all" {
+            return Ok(Self::All);
+        }
+        let (series, option) = match text.strip_suffix(PREEMPTS) {
+            Some(series) => (series, Some(PREEMPT_FULL)),
+            None => (text, None),
+        };
+        Ok(Self::One(Booted { series: series.parse()?, option }))
+    }
+}
+
+impl fmt::Display for Booted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "linux {}", self.series)?;
+        self.option.map_or(Ok(()), |option| write!(f, ", {option}"))
     }
 }
 
@@ -176,15 +204,16 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let filter = args.filter.as_deref();
     report.add(HOST.to_owned(), on_host(checkout, filter));
     let mut kernels = Kernels::default();
-    let mut run = |series: &Series, tests: &Tests| {
-        let kernel = kernels.fetch(series)?;
+    let mut run = |booted: &Booted, tests: &Tests| {
+        let kernel = Kernel { options: booted.option.unwrap_or_default(), ..kernels.fetch(&booted.series)? };
         let modules = kernels.modules(&kernel, &SOCK_DIAG)?;
         in_guest(checkout, &kernel, &modules, &programs, tests, filter)
     };
-    for series in chosen(&args.kernel) {
-        report.add(format!("linux {series}"), run(&series, &EACH));
+    for booted in chosen(&args.kernel) {
+        report.add(booted.to_string(), run(&booted, &EACH));
     }
-    report.add("long runs".to_owned(), run(&bench::KERNEL, &LONG));
+    let usual = Booted { series: bench::KERNEL, option: None };
+    report.add("long runs".to_owned(), run(&usual, &LONG));
     if filter.is_none() {
         report.add("socket tables".to_owned(), reading::check(&programs.census_cost));
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
@@ -204,24 +233,25 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     Ok(report.print())
 }
 
-fn chosen(choices: &[Choice]) -> Vec<Series> {
-    let series = |choice: &Choice| match choice {
-        Choice::One(series) => vec![series.clone()],
-        Choice::All => ALL_KERNELS.to_vec(),
+fn chosen(choices: &[Choice]) -> Vec<Booted> {
+    let booted = |choice: &Choice| match choice {
+        Choice::One(booted) => vec![booted.clone()],
+        Choice::All => ALL_KERNELS.map(|series| Booted { series, option: None }).to_vec(),
     };
-    choices.iter().flat_map(series).collect()
+    choices.iter().flat_map(booted).collect()
 }
 
 /// The table with these rows; those of other series stay.
 fn merged(table: &str, rows: &[String]) -> String {
     let old = table.lines().map(str::to_owned);
-    let by_series: BTreeMap<Vec<u32>, String> = old
+    // Those that are booted in another way have rows of their own.
+    let by_series: BTreeMap<(Vec<u32>, bool), String> = old
         .chain(rows.iter().cloned())
         .filter_map(|row| {
-            let release = row.strip_prefix("| ")?.split(' ').next()?;
+            let release = row.strip_prefix("| ")?.split(" |").next()?;
             let series: Option<Vec<u32>> =
                 release.split('.').take(2).map(|number| number.parse().ok()).collect();
-            Some((series?, row))
+            Some(((series?, release.contains(',')), row))
         })
         .collect();
     let rows: Vec<String> = by_series.into_values().collect();
@@ -253,9 +283,10 @@ fn in_guest(
     files.program("usr/bin/census_cost", &programs.census_cost, "CENSUS_COST_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
     let load = files.modules(modules)?;
+    let option = if kernel.options.is_empty() { String::new() } else { format!(", {}", kernel.options) };
     let filter_word = filter.map(quoted).unwrap_or_default();
     let script = format!(
-        "{load}echo \"{title}$(uname -r)\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
+        "{load}echo \"{title}$(uname -r){option}\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
     );
     let job =
         Job { name: name.to_owned(), files, script, terminal: Terminal::Log, clock, limit: GUEST_LIMIT };
@@ -273,12 +304,14 @@ mod tests {
     #[test]
     fn a_row_takes_the_place_of_that_of_its_series_and_no_other() {
         let old = "| kernel (Debian) | tests | skipped, because |\n|---|---|---|\n\
-                   | 5.10.0-32-cloud-amd64 | 73 passed |  |\n| 6.12.107+deb13-cloud-amd64 | 77 passed |  |";
+                   | 5.10.0-32-cloud-amd64 | 73 passed |  |\n| 6.12.107+deb13-cloud-amd64 | 77 passed |  |\n\
+                   | 6.12.107+deb13-cloud-amd64, preempt=full | 76 passed |  |";
         let rows =
             ["| 6.1.0-50-cloud-amd64 | 98 passed |  |", "| 6.12.108+deb13-cloud-amd64 | 98 passed |  |"];
         let expected = "| kernel (Debian) | tests | skipped, because |\n|---|---|---|\n\
                         | 5.10.0-32-cloud-amd64 | 73 passed |  |\n| 6.1.0-50-cloud-amd64 | 98 passed |  |\n\
-                        | 6.12.108+deb13-cloud-amd64 | 98 passed |  |";
+                        | 6.12.108+deb13-cloud-amd64 | 98 passed |  |\n\
+                        | 6.12.107+deb13-cloud-amd64, preempt=full | 76 passed |  |";
         assert_eq!(merged(old, &rows.map(str::to_owned)), expected);
         assert_eq!(merged(expected, &[]), expected);
     }

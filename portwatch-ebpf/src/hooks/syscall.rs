@@ -12,7 +12,7 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_ebpf::abi::{
-    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_AUTOBIND,
+    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_CALLS_UNKNOWN, COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_AUTOBIND,
     PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH, PLACE_SOCKET, PLACE_SYSCALL, PROTOCOL_MPTCP, PROTOCOL_UDP,
 };
 
@@ -24,7 +24,7 @@ use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, autobind_is_wanted, bind_is_wanted, connect_is_wanted, report};
 use crate::returned::is_failure;
 use crate::returned::numbers::{
-    EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK, ETIMEDOUT,
+    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK, ETIMEDOUT,
 };
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
 use crate::{notes, stash, task, user};
@@ -75,6 +75,10 @@ fn call_failed(context: *mut c_void, result: i64) -> Done {
                 // SAFETY: as above.
                 let given: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_2)) };
                 let asked = user::at(given as *const u8);
+                // The kernel could read it, and found it wrong or not to be had.
+                if !asked.known && matches!(errno, EADDRINUSE | EADDRNOTAVAIL) {
+                    count(COUNTER_CALLS_UNKNOWN);
+                }
                 if asked.known && bind_is_wanted(errno, asked.port_be) {
                     let source = (asked.address, u16::from_be(asked.port_be));
                     let kind = (PLACE_BIND, call, protocol, flags | asked.flags);
@@ -179,11 +183,13 @@ fn socket(descriptor: u32) -> *const u8 {
         let task = bpf_get_current_task() as *const u8;
         let files: *const u8 = Probed::read(task, setting!(layout.task_files));
         let table: *const u8 = Probed::read(files, setting!(layout.files_table));
-        if descriptor >= Probed::read(table, setting!(layout.table_size)) {
-            return null();
-        }
         let entries: *const u8 = Probed::read(table, setting!(layout.table_files));
         let file: *const u8 = Probed::read(entries.wrapping_add(descriptor as usize * 8), 0);
+        if file.is_null() || descriptor >= Probed::read(table, setting!(layout.table_size)) {
+            // Another thread has closed it since.
+            count(COUNTER_CALLS_UNKNOWN);
+            return null();
+        }
         let socket: *const u8 = Probed::read(file, setting!(layout.file_private));
         let sock: *const u8 = Probed::read(socket, setting!(layout.socket_sock));
         let family = sock::family::<Probed>(sock);

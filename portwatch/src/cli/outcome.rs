@@ -48,14 +48,16 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Whether it is that the reader of the output has gone.
+pub(super) fn nobody_reads(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
 /// Tells the user why a command failed, unless nobody reads its output any more: that ends it quietly.
 #[must_use]
 pub fn report(error: &anyhow::Error) -> ExitCode {
-    let broken_pipe = error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe);
-    if broken_pipe {
+    if nobody_reads(error) {
         return ExitCode::SUCCESS;
     }
     if let Some(refusal) = error.downcast_ref::<Refusal>() {

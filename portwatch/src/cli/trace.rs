@@ -7,7 +7,7 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 
 use super::args::{ModeChoice, TraceArgs};
-use super::outcome::say;
+use super::outcome::{nobody_reads, say};
 use super::output::Output;
 use super::stop::stop;
 use super::{Outcome, on_runtime};
@@ -78,7 +78,12 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     let result = pipeline::run(&mut live, &mut observer, &mut [sink]).await;
     // All is said; how long the kernel takes to let go of the programs is no reason to give up.
     done.tell();
-    result.map(|()| observer)
+    result.map(|()| observer).inspect_err(|error| {
+        if let (false, Some(counted)) = (nobody_reads(error), live.counted()) {
+            // What could not be written is not gone without a word.
+            say(&format!("portwatch: failures counted until then: {counted}; their summary is not shown"));
+        }
+    })
 }
 
 /// The namespace to look at, by the way into it that the user knows; `id` is its number.

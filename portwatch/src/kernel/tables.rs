@@ -57,7 +57,8 @@ pub struct Counters {
     /// Not about records: failures that may be of the port search, which its hook did not run for, and the witness left
     /// to the connect hook.
     pub unproven: u64,
-    /// Not about records: binds of whose beginning nothing was known; those that failed are in no count.
+    /// Not about records: calls of whose beginning nothing was known, or whose socket was closed as they returned; those that
+    /// failed are in no count.
     pub calls_unknown: u64,
     /// Not about records: connects under way whose caller found no room.
     pub callers_full: u64,

@@ -227,7 +227,7 @@ impl Tracer {
         let witness_is_told = witness.is_some_and(is_told);
         let tables =
             Tables::take(&mut ebpf, owner_groups).map_err(|error| refusal::of_object(&error.into()))?;
-        Ok(Self {
+        let tracer = Self {
             ebpf,
             multi,
             witness_is_told,
@@ -236,7 +236,9 @@ impl Tracer {
             duties: settings.0.duties,
             asks_owners: watch.owners.is_some(),
             tables,
-        })
+        };
+        tracer.log_verified();
+        Ok(tracer)
     }
 
     /// Makes the programs count and send; before, and after [`Self::stop`], they do neither.
@@ -348,10 +350,7 @@ impl Tracer {
     #[must_use]
     pub fn skipped_runs(&self) -> Option<SkippedRuns> {
         let mut runs = SkippedRuns::default();
-        // Most were never loaded.
-        let loaded =
-            self.ebpf.programs().filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())));
-        for (name, program) in loaded.chain(self.multi.programs()) {
+        for (name, program) in self.loaded() {
             let count = skipped(program)? + self.multi.missed(name)?;
             match name {
                 _ if name.starts_with("port_search") => runs.search += count,
@@ -369,6 +368,22 @@ impl Tracer {
             }
         }
         Some(runs)
+    }
+
+    /// The loaded programs, by name. Most of the object never are.
+    fn loaded(&self) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        let programs = self.ebpf.programs();
+        let loaded = programs.filter_map(|(name, program)| Some((name, program.fd().ok()?.as_fd())));
+        loaded.chain(self.multi.programs())
+    }
+
+    /// Says what starting took: it is the kernel's verifier that takes most of it, for each instruction on each path.
+    fn log_verified(&self) {
+        for (name, program) in self.loaded() {
+            if let Some(info) = bpf::info::<bpf_prog_info>(program) {
+                log::debug!("{name}: {} instructions verified", info.verified_insns);
+            }
+        }
     }
 
     /// Whether a hook runs that sees the search for a port on IPv4, or on IPv6.

@@ -170,6 +170,14 @@ impl Live {
         })
     }
 
+    /// Failures so far, shown or not; none where the kernel does not tell.
+    #[must_use]
+    pub fn counted(&self) -> Option<u64> {
+        let tables = self.tracer.tables();
+        let counts = tables.counts().ok()?;
+        Some(counts.iter().map(|(_, value)| value.count).sum::<u64>() + tables.counters().keys_full)
+    }
+
     /// Silences the programs, and lets the ring's task finish.
     fn stop(&mut self) -> Result<()> {
         if matches!(self.phase, Phase::Watching) {
@@ -295,8 +303,8 @@ impl Live {
         self.skipped = self.tracer.skipped_runs().map(|runs| runs.since(&self.skipped_before));
         let untold = self.skipped.map(|runs| runs.search + counters.details_full);
         self.doubts.look(began, untold, now());
-        self.ledger.skipped_runs = self.skipped.map_or(0, |runs| runs.total());
         self.counters = counters;
+        self.ledger.skipped_runs = self.blind_runs().unwrap_or(0);
         self.full_tables.warn(&counters);
         self.tell_losses(false);
         Ok(())
@@ -309,12 +317,18 @@ impl Live {
         self.items.extend(self.ledger.suppressed_news(now, last).map(Item::Suppressed));
     }
 
+    /// Runs of programs that saw nothing: skipped, or too late to learn what the call was about. None where the kernel does
+    /// not tell.
+    fn blind_runs(&self) -> Option<u64> {
+        self.skipped.map(|runs| runs.total() + self.counters.calls_unknown)
+    }
+
     /// The most failures that no program saw.
     fn possibly_missed(&self) -> Option<u64> {
         let runs = self.skipped?;
         Some(match self.tracer.mode() {
             // Neither of the two reports what the other has missed.
-            Mode::Tracepoints => runs.total(),
+            Mode::Tracepoints => runs.total() + self.counters.calls_unknown,
             _ if self.shortages_only => runs.missed_shortages(&self.counters),
             _ => runs.missed_errors(&self.counters),
         })
@@ -364,7 +378,7 @@ impl Live {
             suppressed: self.ledger.suppressed(),
             beyond_count: self.ledger.beyond_count,
             lost: self.ledger.lost(),
-            skipped_runs: self.skipped.map(|runs| runs.total()),
+            skipped_runs: self.blind_runs(),
             possibly_missed: self.possibly_missed(),
             owners: (self.tracer.owners() > 0).then_some(self.counters.owners),
             sysctls_lost: self.settings.lost(&self.counters, &self.queue, self.skipped),

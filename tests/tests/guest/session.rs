@@ -108,6 +108,8 @@ fn an_output_that_refuses_ends_it_with_an_error_and_a_closed_one_quietly() {
         stderr.read_to_string(&mut said).unwrap();
         assert_eq!(child.wait().unwrap().code(), expected, "{said}");
         assert_eq!(said.contains("standard output"), expected == Some(1), "{said}");
+        // The first failure's line finds it out.
+        assert_eq!(said.contains("counted until then: 1;"), expected == Some(1), "{said}");
     }
 }
 

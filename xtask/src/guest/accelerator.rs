@@ -13,6 +13,7 @@ use ebpf_build::cache_dir;
 use super::Terminal;
 use super::overlay::Overlay;
 use super::qemu::{Boot, End, Machine};
+use crate::kernels::Kernel;
 
 /// A choice of QEMU options.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +50,7 @@ const KVM_DEVICE: &str = "/dev/kvm";
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The fastest that works here.
-pub(super) fn fastest(image: &Path, root: &Path, folder: &Path) -> Result<Accelerator> {
+pub(super) fn fastest(kernel: &Kernel, root: &Path, folder: &Path) -> Result<Accelerator> {
     if !Path::new(KVM_DEVICE).exists() {
         return Ok(EMULATION);
     }
@@ -60,7 +61,7 @@ pub(super) fn fastest(image: &Path, root: &Path, folder: &Path) -> Result<Accele
     if let Some(known) = known {
         return Ok(known);
     }
-    let found = if kvm_boots(image, root, folder)? { KVM } else { EMULATION };
+    let found = if kvm_boots(kernel, root, folder)? { KVM } else { EMULATION };
     fs::write(&path, note(&boot_id, found)).with_context(|| format!("write {}", path.display()))?;
     Ok(found)
 }
@@ -69,10 +70,10 @@ fn note(boot_id: &str, found: Accelerator) -> String {
     format!("{} {}\n", boot_id.trim(), found.name)
 }
 
-fn kvm_boots(image: &Path, root: &Path, folder: &Path) -> Result<bool> {
+fn kvm_boots(kernel: &Kernel, root: &Path, folder: &Path) -> Result<bool> {
     eprintln!("xtask: trying whether KVM boots a kernel here");
     let initrd = super::with_root(root, &Overlay::default().pack("exit 0\n", Terminal::Log)?)?;
-    let machine = Machine::new(folder, "probe", image, &initrd, KVM, Terminal::Log)?;
+    let machine = Machine::new(folder, "probe", kernel, &initrd, KVM, Terminal::Log)?;
     Ok(match machine.boot(PROBE_LIMIT)? {
         Boot::Up(running) => running.wait(PROBE_LIMIT)?.end == End::Exit(0),
         Boot::Dead(_) => false,

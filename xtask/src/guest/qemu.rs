@@ -17,6 +17,7 @@ use tempfile::TempDir;
 use super::Terminal;
 use super::accelerator::Accelerator;
 use super::verdict::{self, Verdict};
+use crate::kernels::Kernel;
 use crate::process;
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -37,7 +38,7 @@ const LAST_WORDS: usize = 40;
 /// What QEMU is started with.
 #[derive(Debug)]
 pub(super) struct Machine {
-    image: PathBuf,
+    kernel: Kernel,
     /// The initial file system and the verdict, only for this run: two may run at the same time.
     scratch: TempDir,
     /// The kernel's messages.
@@ -88,14 +89,14 @@ impl Machine {
     pub(super) fn new(
         folder: &Path,
         name: &str,
-        image: &Path,
+        kernel: &Kernel,
         initrd: &[u8],
         accelerator: Accelerator,
         terminal: Terminal,
     ) -> Result<Self> {
         let log = |what: &str| folder.join(format!("{what}-{name}.log"));
         let machine = Self {
-            image: image.to_owned(),
+            kernel: kernel.clone(),
             scratch: tempfile::tempdir_in(folder)
                 .with_context(|| format!("create a folder in {}", folder.display()))?,
             console: log("console"),
@@ -171,9 +172,9 @@ impl Machine {
             "-no-reboot",
         ]);
         command.args(["-nodefaults", "-display", "none", "-monitor", "none"]);
-        command.arg("-kernel").arg(&self.image).arg("-initrd").arg(self.initrd());
-        let kernel_options = self.accelerator.kernel_options;
-        command.arg("-append").arg(format!("{KERNEL_COMMAND_LINE} {kernel_options}"));
+        command.arg("-kernel").arg(&self.kernel.image).arg("-initrd").arg(self.initrd());
+        let options = [KERNEL_COMMAND_LINE, self.accelerator.kernel_options, self.kernel.options];
+        command.arg("-append").arg(options.join(" "));
         command.args(["-serial", &serial_file(&self.console)]);
         command.args(["-chardev", "stdio,id=terminal,signal=off", "-serial", "chardev:terminal"]);
         command.args(["-serial", &serial_file(&self.verdict())]);
