@@ -43,7 +43,9 @@ fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
         (&["ports", "--top", "3", "--json"], "--json"),
         (&["ports", "--duration", "1s"], "--watch"),
         (&["ports", "extra"], "extra"),
-        (&["--json", "doctor"], "doctor"),
+        (&["--json", "doctor"], "not of doctor"),
+        (&["--json", "trace"], "portwatch trace --json"),
+        (&["--pid", "3", "ports"], "not of ports"),
         (&["doctor", "--json"], "--json"),
         (&["--color", "pink"], "pink"),
     ];
@@ -52,6 +54,15 @@ fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
         assert_eq!(code, Some(2), "{args:?}: {stderr}");
         assert!(stdout.is_empty(), "{args:?}: {stdout}");
         assert!(stderr.contains(named), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn options_of_every_command_may_stand_before_it_or_behind() {
+    for args in [&["--color", "never", "ports"][..], &["ports", "--color", "never"], &["-v", "ports"]] {
+        let (code, stdout, stderr) = run(args);
+        assert_eq!(code, Some(0), "{args:?}: {stderr}");
+        assert!(!stdout.is_empty(), "{args:?}");
     }
 }
 

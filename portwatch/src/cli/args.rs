@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource::CommandLine;
+use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
 use super::filter;
 use crate::event::{Destination, Errnos, Text};
@@ -14,7 +16,7 @@ use crate::ports::Netns;
 ///
 /// Without a command, `trace` runs.
 #[derive(Debug, Parser)]
-#[command(version, args_conflicts_with_subcommands = true, help_expected = true, after_help = EXIT_CODES)]
+#[command(version, help_expected = true, after_help = EXIT_CODES)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -32,6 +34,28 @@ pub(super) struct Args {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed while running · 2 usage · 3 found what --fail-on names · 69 this host cannot be traced (says why)";
+
+impl Args {
+    /// Those of the process; ends it where they are wrong, or ask for help.
+    pub(super) fn of_process() -> Self {
+        let mut command = Self::command();
+        let matches = command.get_matches_mut();
+        // Options of `trace` before another command, or before itself, would be taken and forgotten.
+        let is_given = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(CommandLine);
+        let stray = command.get_arguments().find(|option| !option.is_global_set() && is_given(option));
+        let named = matches.subcommand_name().and_then(|name| command.find_subcommand(name));
+        if let (Some(named), Some(stray)) = (named, stray) {
+            let (name, option) = (named.get_name(), stray.get_long().unwrap_or_default());
+            let message = if named.get_arguments().any(|its| its.get_id() == stray.get_id()) {
+                format!("--{option} stands before the command: write `portwatch {name} --{option}`")
+            } else {
+                format!("--{option} is an option of trace, not of {name}")
+            };
+            command.error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+}
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {

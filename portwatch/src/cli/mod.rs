@@ -17,7 +17,6 @@ pub use outcome::{Outcome, report};
 use std::io::IsTerminal as _;
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
 use tokio::runtime::Builder;
 
 use args::{Args, ColorChoice, Command};
@@ -30,7 +29,7 @@ use crate::term::Paint;
 /// # Errors
 /// Those of the command.
 pub fn run() -> Result<Outcome> {
-    let args = Args::parse();
+    let args = Args::of_process();
     log_to_stderr(args.verbose);
     memory::hold_little();
     match args.command.unwrap_or(Command::Trace(args.trace)) {
