@@ -12,8 +12,9 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_ebpf::abi::{
-    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_CALLS_UNKNOWN, COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_AUTOBIND,
-    PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH, PLACE_SOCKET, PLACE_SYSCALL, PROTOCOL_MPTCP, PROTOCOL_UDP,
+    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_CALLS_UNKNOWN, COUNTER_SEARCH_MADE_UP,
+    FLAG_HAD_PORT, PLACE_AUTOBIND, PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH, PLACE_SOCKET, PLACE_SYSCALL,
+    PROTOCOL_MPTCP, PROTOCOL_UDP,
 };
 
 use crate::answers::{is_answer, told_late};
@@ -24,7 +25,8 @@ use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, autobind_is_wanted, bind_is_wanted, connect_is_wanted, report};
 use crate::returned::is_failure;
 use crate::returned::numbers::{
-    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK, ETIMEDOUT,
+    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK,
+    ETIMEDOUT,
 };
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
 use crate::{notes, stash, task, user};
@@ -110,7 +112,10 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
         }
         return;
     }
-    if !connect_is_wanted(errno) || (protocol == PROTOCOL_UDP && setting!(filter.shortage) == 1) {
+    // Of UDP it is the call to connect that is watched.
+    if !connect_is_wanted(errno)
+        || (protocol == PROTOCOL_UDP && call != CALL_CONNECT && setting!(filter.shortage) == 1)
+    {
         return;
     }
     if errno == EADDRNOTAVAIL && !stash.is_null() {

@@ -102,16 +102,20 @@ pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
         }
         features.push(Feature { ways, unseen: Some(unseen) });
     }
+    let sock = Some((0, "sock"));
+    features.push(Feature {
+        ways: vec![vec![exit("inet_dgram_connect", &[(4, "datagram_connect")], sock, true)]],
+        unseen: Some(if wanted.all_errors {
+            "UDP connects that fail"
+        } else {
+            "UDP connects that find no source address"
+        }),
+    });
     if wanted.all_errors {
-        let sock = Some((0, "sock"));
         features.extend([
             Feature {
                 ways: vec![vec![exit("__inet_stream_connect", &[(5, "stream_connect")], sock, true)]],
                 unseen: Some("connects that a control group's program or the socket layer refuses"),
-            },
-            Feature {
-                ways: vec![vec![exit("inet_dgram_connect", &[(4, "datagram_connect")], sock, true)]],
-                unseen: Some("UDP connects that fail"),
             },
             Feature {
                 ways: vec![vec![exit("security_socket_connect", &[(3, "security_connect")], sock, true)]],

@@ -148,17 +148,21 @@ fn ipv6_without_an_address_is_not_a_shortage_of_ports() {
 fn udp_without_an_address_is_told_as_tcp_is() {
     let _netns = Netns::with_ports(40000, 40009).unwrap();
     set("ipv6/conf/all/disable_ipv6", "1").unwrap();
-    let watching = Watching::start(&["trace", "--json", "--errno", "EADDRNOTAVAIL"]).unwrap();
-    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
-    let destination: SocketAddr = "[::1]:53".parse().unwrap();
-    let error = socket.connect(&destination.into()).unwrap_err();
-    assert_eq!(error.raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32));
-    let session = watching.end().unwrap();
-    assert_eq!(session.end()["delivered"], 1, "{}", session.stdout);
-    let failure = session.failures().next().unwrap();
-    let values = [("protocol", "udp"), ("call", "connect"), ("cause", "no_source_address")];
-    assert!(values.iter().all(|(name, value)| failure[*name] == *value), "{failure}");
-    assert_eq!(failure["destination"], serde_json::json!({ "address": "::1", "port": 53 }), "{failure}");
+    let options: [&[&str]; 4] =
+        [&[], &["--errno", "EADDRNOTAVAIL"], &["--mode", "wrappers"], &["--mode", "tracepoints"]];
+    for option in options {
+        let watching = Watching::start(&[&["trace", "--json"], option].concat()).unwrap();
+        let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).unwrap();
+        let destination: SocketAddr = "[::1]:53".parse().unwrap();
+        let error = socket.connect(&destination.into()).unwrap_err();
+        assert_eq!(error.raw_os_error(), Some(Errno::EADDRNOTAVAIL as i32));
+        let session = watching.end().unwrap();
+        assert_eq!(session.end()["delivered"], 1, "{option:?}: {}", session.stdout);
+        let failure = session.failures().next().unwrap();
+        let values = [("protocol", "udp"), ("call", "connect"), ("cause", "no_source_address")];
+        assert!(values.iter().all(|(name, value)| failure[*name] == *value), "{option:?}: {failure}");
+        assert_eq!(failure["destination"], serde_json::json!({ "address": "::1", "port": 53 }), "{failure}");
+    }
 }
 
 #[test]
