@@ -240,6 +240,7 @@ const WARNING: &[Group] = &[
         must("signal", Is::OneOf(&["ports", "search_time"])),
         may("used", Is::Count),
         may("usable", Is::Count),
+        may("at_most", Is::Bool),
         may("ends_per_s", Is::Number),
         may("growth_per_s", Is::Number),
         may("full_in_s", Is::Number),

@@ -50,10 +50,10 @@ impl Forecast {
         permille(self.used, self.usable).into()
     }
 
-    /// Nothing is taken.
-    pub(super) fn free(usable: u32) -> Self {
+    /// So many are taken, and nothing else is known.
+    pub(super) fn without_growth(used: u32, usable: u32) -> Self {
         Self {
-            used: 0,
+            used,
             usable,
             growth_per_s: None,
             ends_per_s: 0.0,

@@ -64,6 +64,8 @@ pub struct Pressure {
     pub path: Path,
     /// Whether it is over.
     pub is_over: bool,
+    /// Whether at most so many ports are taken as `forecast` says: the row was left out for fuller ones.
+    pub is_at_most: bool,
     /// What is to be expected.
     pub forecast: Forecast,
 }

@@ -47,30 +47,38 @@ impl Gauge {
             let warned = self.warned.contains(&path);
             if warned && self.is_far(forecast) {
                 self.warned.remove(&path);
-                pressures.push(Pressure { at: snapshot.at, path, is_over: true, forecast: *forecast });
+                pressures.push(seen(snapshot, path, true, *forecast));
             } else if !warned && self.is_near(forecast) {
                 self.warned.insert(path);
-                pressures.push(Pressure { at: snapshot.at, path, is_over: false, forecast: *forecast });
+                pressures.push(seen(snapshot, path, false, *forecast));
             }
         }
-        // Of what has no row although it was looked at, every port is free.
-        let gone = |path: &&Path| {
-            !there.contains(path) && snapshot.scope.rows_left_out == 0 && path.is_within(snapshot)
-        };
-        let gone: Vec<Path> = self.warned.iter().filter(gone).copied().collect();
-        for path in gone {
-            self.warned.remove(&path);
-            let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == path.netns);
-            let usable =
-                namespace.map_or(0, |namespace| namespace.range.width().saturating_sub(namespace.reserved));
-            pressures.push(Pressure {
-                at: snapshot.at,
-                path,
-                is_over: true,
-                forecast: Forecast::free(usable),
-            });
+        let missing: Vec<Path> = self.warned.iter().filter(|path| !there.contains(path)).copied().collect();
+        for path in missing {
+            if let Some((forecast, is_at_most)) = self.over_unseen(path, snapshot) {
+                self.warned.remove(&path);
+                pressures.push(Pressure { at: snapshot.at, path, is_over: true, is_at_most, forecast });
+            }
         }
         pressures
+    }
+
+    /// What is known of a place that was warned of and is not followed in this snapshot, and whether that is a bound, if it
+    /// is over there.
+    fn over_unseen(&self, path: Path, snapshot: &Snapshot) -> Option<(Forecast, bool)> {
+        if !path.is_within(snapshot) {
+            return None;
+        }
+        let row = snapshot.rows.iter().find(|row| Path::of(row) == path);
+        let (used, usable, is_at_most) = match row {
+            Some(row) => (row.used, row.usable, false),
+            None => {
+                let usable = usable(path, snapshot);
+                (most_left_out(usable, snapshot)?, usable, snapshot.scope.rows_left_out > 0)
+            }
+        };
+        let forecast = Forecast::without_growth(used, usable);
+        (forecast.permille() < self.below()).then_some((forecast, is_at_most))
     }
 
     fn is_near(&self, forecast: &Forecast) -> bool {
@@ -80,7 +88,35 @@ impl Gauge {
     }
 
     fn is_far(&self, forecast: &Forecast) -> bool {
-        let below = self.threshold_permille - RECOVERY_PERMILLE.min(self.threshold_permille / 2);
-        forecast.permille() < below && forecast.full_in.is_none_or(|time| time > NOT_SOON)
+        forecast.permille() < self.below() && forecast.full_in.is_none_or(|time| time > NOT_SOON)
     }
+    /// A share below this is clearly below the threshold.
+    fn below(&self) -> u32 {
+        self.threshold_permille - RECOVERY_PERMILLE.min(self.threshold_permille / 2)
+    }
+}
+
+fn seen(snapshot: &Snapshot, path: Path, is_over: bool, forecast: Forecast) -> Pressure {
+    Pressure { at: snapshot.at, path, is_over, is_at_most: false, forecast }
+}
+
+/// Ports that this place would have if none was taken.
+fn usable(path: Path, snapshot: &Snapshot) -> u32 {
+    let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == path.netns);
+    namespace.map_or(0, |namespace| {
+        let offered = namespace.range.width().saturating_sub(namespace.reserved);
+        // Only a connect() is refused those that others are bound to.
+        if path.destination.is_some() { offered.saturating_sub(namespace.bound) } else { offered }
+    })
+}
+
+/// The most that can be taken of so many where there is no row: nothing, or as great a share as in the least full row,
+/// if others were left out. None where there is no row to tell.
+fn most_left_out(usable: u32, snapshot: &Snapshot) -> Option<u32> {
+    if snapshot.scope.rows_left_out == 0 {
+        return Some(0);
+    }
+    let least = snapshot.rows.last()?;
+    let most = (u64::from(least.used) * u64::from(usable)).checked_div(u64::from(least.usable))?;
+    u32::try_from(most).ok()
 }

@@ -15,6 +15,11 @@ fn verdicts(opinions: Vec<Opinion>) -> Vec<Verdict> {
     opinions.into_iter().filter_map(verdict).collect()
 }
 
+fn pressures(opinions: Vec<Opinion>) -> Vec<Pressure> {
+    let pressure = |opinion| if let Opinion::Pressure(pressure) = opinion { Some(pressure) } else { None };
+    opinions.into_iter().filter_map(pressure).collect()
+}
+
 fn look(observer: &mut Observer, second: u64, rows: Vec<Occupancy>) -> Vec<Opinion> {
     observer.see(&Item::Ports(snapshot(BootNs(second * 1_000_000_000), rows)))
 }
@@ -134,13 +139,44 @@ fn a_snapshot_of_something_else_says_nothing_of_a_row() {
     assert_eq!(warned(&observer.see(&limited(443, 13, Vec::new()))), 1);
 }
 
+/// A look with so many open connections in another row, the least full of those that are there.
+fn shortened(second: u64, least_full: Option<u32>) -> Item {
+    let other = |used| Occupancy { source: Some([10, 0, 0, 9].into()), ..row(&[(OPEN, used)]) };
+    let rows = least_full.into_iter().map(other).collect();
+    let mut shortened = snapshot(BootNs(second * 1_000_000_000), rows);
+    shortened.scope.rows_left_out = 7;
+    Item::Ports(shortened)
+}
+
 #[test]
-fn rows_that_were_left_out_are_not_taken_for_free_ones() {
+fn a_row_that_was_left_out_has_recovered_if_fuller_ones_are_below_the_threshold() {
+    // 70 % of 28,232 are 19,762.4.
+    for (least_full, over) in [(None, None), (Some(19_763), None), (Some(19_762), Some(19_762))] {
+        let mut observer = Observer::new(Some(800));
+        look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
+        let told: Vec<_> = pressures(observer.see(&shortened(2, least_full)))
+            .into_iter()
+            .map(|pressure| (pressure.is_over, pressure.is_at_most, pressure.forecast.used))
+            .collect();
+        let expected: Vec<_> = over.map(|used| (true, true, used)).into_iter().collect();
+        assert_eq!(told, expected, "{least_full:?}");
+        // Once it is over, the next one is a warning again.
+        let again = pressures(look(&mut observer, 3, vec![row(&[(OPEN, 28_232)])]));
+        assert_eq!(again.len(), usize::from(over.is_some()), "{least_full:?}: {again:?}");
+    }
+}
+
+#[test]
+fn a_row_beyond_those_that_are_followed_has_what_it_has() {
     let mut observer = Observer::new(Some(800));
     look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
-    let mut shortened = snapshot(BootNs(2_000_000_000), Vec::new());
-    shortened.scope.rows_left_out = 7;
-    assert_eq!(observer.see(&Item::Ports(shortened)), []);
+    for (used, recovered) in [(20_000, None), (10_000, Some(10_000))] {
+        let other = |n: u32| Occupancy { device: n + 1, ..row(&[(OPEN, used)]) };
+        let rows = (0..5_000).map(other).chain([row(&[(OPEN, used)])]).collect();
+        let told = pressures(look(&mut observer, 2, rows));
+        let of_it = told.iter().find(|pressure| pressure.path.device == 0);
+        assert_eq!(of_it.map(|pressure| pressure.forecast.used), recovered);
+    }
 }
 
 #[test]

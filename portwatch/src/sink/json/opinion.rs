@@ -17,8 +17,9 @@ pub(super) fn line(opinion: &Opinion, clock: Clock) -> Option<Value> {
             ("verdict", verdict.at, &verdict.path, self::verdict(verdict))
         }
         Opinion::Verdict(_) => return None,
-        Opinion::Pressure(Pressure { at, path, is_over, forecast }) => {
-            (kind(*is_over), *at, path, signal("ports", self::forecast(forecast)))
+        Opinion::Pressure(pressure) => {
+            let Pressure { at, path, is_over, .. } = pressure;
+            (kind(*is_over), *at, path, signal("ports", self::pressure(pressure)))
         }
         Opinion::Slowness(Slowness { at, path, is_over, search }) => {
             (kind(*is_over), *at, path, signal("search_time", recent_search(search)))
@@ -103,6 +104,14 @@ fn advice(Advice { what, standing }: &Advice) -> Value {
     let mut value = object(json!({ "advice": what, "standing": standing }));
     value.extend(rest);
     Value::Object(value)
+}
+
+fn pressure(Pressure { is_at_most, forecast, .. }: &Pressure) -> Map<String, Value> {
+    let mut fields = self::forecast(forecast);
+    if *is_at_most {
+        fields.insert("at_most".to_owned(), json!(true));
+    }
+    fields
 }
 
 fn forecast(forecast: &Forecast) -> Map<String, Value> {

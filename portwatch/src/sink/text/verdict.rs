@@ -106,12 +106,13 @@ pub(super) fn sentence(diagnosis: &Diagnosis) -> String {
 
 /// A warning, or that its reason is over.
 pub(super) fn pressure(pressure: &Pressure, time: &str, paint: Paint) -> String {
-    let Pressure { path, is_over, forecast, .. } = pressure;
+    let Pressure { path, is_over, is_at_most, forecast, .. } = pressure;
+    let at_most = if *is_at_most { "at most " } else { "" };
     let word = if *is_over { "recovered" } else { "warning" };
     let percent = u64::from(forecast.used) * 100 / u64::from(forecast.usable.max(1));
     let Forecast { used, usable, .. } = forecast;
     let text = format!(
-        "{word}: {time} {percent}% of the ports {} are taken ({used} of {usable}){}",
+        "{word}: {time} {at_most}{percent}% of the ports {} are taken ({used} of {usable}){}",
         place(path),
         outlook(forecast)
     );
