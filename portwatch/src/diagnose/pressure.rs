@@ -3,13 +3,13 @@
 //! In: rows with what is to be expected of them. Out: [`Pressure`], once where it begins and once where it ends. Must not
 //! know: how growth is measured.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::forecast::Forecast;
-use super::observer::Pressure;
+use super::observer::{Pressure, Sight};
 use super::path::Path;
-use crate::event::{Occupancy, Snapshot};
+use crate::event::{BootNs, Occupancy, Snapshot};
 
 /// How far below the threshold a warning is taken back.
 const RECOVERY_PERMILLE: u32 = 100;
@@ -19,18 +19,22 @@ const SOON: Duration = Duration::from_secs(60);
 const HALF_PERMILLE: u32 = 500;
 /// that is over when it is this far off.
 const NOT_SOON: Duration = Duration::from_secs(180);
+/// Places whose warning is remembered: as many as growth is followed of. More at a time are not warned of; what was not
+/// seen for the longest time makes room, as where one looks at other namespaces now.
+const MAX_WARNED: usize = 4096;
 
 /// Remembers of what it has warned.
 #[derive(Debug)]
 pub(super) struct Gauge {
     threshold_permille: u32,
-    warned: HashSet<Path>,
+    /// With the last snapshot that had a row of it.
+    warned: BTreeMap<Path, BootNs>,
 }
 
 impl Gauge {
     /// Warns from this share of the usable ports on.
     pub(super) fn new(threshold_permille: u32) -> Self {
-        Self { threshold_permille, warned: HashSet::new() }
+        Self { threshold_permille, warned: BTreeMap::new() }
     }
 
     /// What begins and what ends with this snapshot.
@@ -39,46 +43,65 @@ impl Gauge {
         snapshot: &Snapshot,
         forecasts: &[(&Occupancy, Forecast)],
     ) -> Vec<Pressure> {
+        let there: HashSet<Path> = forecasts.iter().map(|(row, _)| Path::of(row)).collect();
+        self.warned
+            .iter_mut()
+            .filter(|(path, _)| there.contains(path))
+            .for_each(|(_, seen)| *seen = snapshot.at);
         let mut pressures = Vec::new();
-        let mut there = HashSet::new();
+        let mut tell = |path, is_over, sight, forecast| {
+            pressures.push(Pressure { at: snapshot.at, path, is_over, sight, forecast });
+        };
         for (row, forecast) in forecasts {
             let path = Path::of(row);
-            there.insert(path);
-            let warned = self.warned.contains(&path);
+            let warned = self.warned.contains_key(&path);
             if warned && self.is_far(forecast) {
                 self.warned.remove(&path);
-                pressures.push(seen(snapshot, path, true, *forecast));
-            } else if !warned && self.is_near(forecast) {
-                self.warned.insert(path);
-                pressures.push(seen(snapshot, path, false, *forecast));
+                tell(path, true, Sight::Row, *forecast);
+            } else if !warned && self.is_near(forecast) && self.has_room(snapshot.at) {
+                self.warned.insert(path, snapshot.at);
+                tell(path, false, Sight::Row, *forecast);
             }
         }
-        let missing: Vec<Path> = self.warned.iter().filter(|path| !there.contains(path)).copied().collect();
+        let missing: Vec<Path> = self.warned.keys().filter(|path| !there.contains(path)).copied().collect();
         for path in missing {
-            if let Some((forecast, is_at_most)) = self.over_unseen(path, snapshot) {
+            if let Some((sight, forecast)) = self.over_unseen(path, snapshot) {
                 self.warned.remove(&path);
-                pressures.push(Pressure { at: snapshot.at, path, is_over: true, is_at_most, forecast });
+                tell(path, true, sight, forecast);
             }
         }
         pressures
     }
 
-    /// What is known of a place that was warned of and is not followed in this snapshot, and whether that is a bound, if it
-    /// is over there.
-    fn over_unseen(&self, path: Path, snapshot: &Snapshot) -> Option<(Forecast, bool)> {
+    /// Whether one more warning can be remembered, once what was not seen for the longest time is forgotten.
+    fn has_room(&mut self, now: BootNs) -> bool {
+        if self.warned.len() < MAX_WARNED {
+            return true;
+        }
+        let oldest = self.warned.iter().min_by_key(|(_, seen)| **seen).map(|(path, seen)| (*path, *seen));
+        let forgotten = oldest.filter(|(_, seen)| *seen < now);
+        forgotten.is_some_and(|(path, _)| self.warned.remove(&path).is_some())
+    }
+
+    /// What is known of a place that was warned of and is not followed in this snapshot, if it is over there.
+    fn over_unseen(&self, path: Path, snapshot: &Snapshot) -> Option<(Sight, Forecast)> {
+        if snapshot.scope.all_namespaces && !path.is_in_namespace_of(snapshot) {
+            return Some((Sight::Gone, Forecast::without_growth(0, 0)));
+        }
         if !path.is_within(snapshot) {
             return None;
         }
         let row = snapshot.rows.iter().find(|row| Path::of(row) == path);
-        let (used, usable, is_at_most) = match row {
-            Some(row) => (row.used, row.usable, false),
+        let (sight, used, usable) = match row {
+            Some(row) => (Sight::Row, row.used, row.usable),
             None => {
                 let usable = usable(path, snapshot);
-                (most_left_out(usable, snapshot)?, usable, snapshot.scope.rows_left_out > 0)
+                let sight = if snapshot.scope.rows_left_out > 0 { Sight::LeftOut } else { Sight::Row };
+                (sight, most_left_out(usable, snapshot)?, usable)
             }
         };
         let forecast = Forecast::without_growth(used, usable);
-        (forecast.permille() < self.below()).then_some((forecast, is_at_most))
+        (forecast.permille() < self.below()).then_some((sight, forecast))
     }
 
     fn is_near(&self, forecast: &Forecast) -> bool {
@@ -94,10 +117,6 @@ impl Gauge {
     fn below(&self) -> u32 {
         self.threshold_permille - RECOVERY_PERMILLE.min(self.threshold_permille / 2)
     }
-}
-
-fn seen(snapshot: &Snapshot, path: Path, is_over: bool, forecast: Forecast) -> Pressure {
-    Pressure { at: snapshot.at, path, is_over, is_at_most: false, forecast }
 }
 
 /// Ports that this place would have if none was taken.

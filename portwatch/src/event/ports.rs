@@ -168,6 +168,8 @@ pub struct Scope {
     pub bind: Option<IpAddr>,
     /// Rows that are not here, each less full than those that are.
     pub rows_left_out: u32,
+    /// Whether it is of all network namespaces that could be found: one that is not among them has gone.
+    pub all_namespaces: bool,
 }
 
 /// Who holds the local ports at one moment.

@@ -101,7 +101,12 @@ impl Survey {
         Ok(Snapshot {
             at,
             boot_offset_ns,
-            scope: Scope { towards: query.destination, bind: query.bind, rows_left_out: 0 },
+            scope: Scope {
+                towards: query.destination,
+                bind: query.bind,
+                rows_left_out: 0,
+                all_namespaces: census.all_namespaces,
+            },
             namespaces,
             hosts_range: host.range,
             rows,

@@ -1,6 +1,6 @@
 //! Streams made up, and what is said of them.
 
-use super::{Observer, Opinion, Pressure, Verdict};
+use super::{Observer, Opinion, Pressure, Sight, Verdict};
 use crate::diagnose::Cause;
 use crate::diagnose::facts::example::{failure, row, snapshot};
 use crate::diagnose::trouble::Troubles;
@@ -156,14 +156,48 @@ fn a_row_that_was_left_out_has_recovered_if_fuller_ones_are_below_the_threshold(
         look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
         let told: Vec<_> = pressures(observer.see(&shortened(2, least_full)))
             .into_iter()
-            .map(|pressure| (pressure.is_over, pressure.is_at_most, pressure.forecast.used))
+            .map(|pressure| (pressure.is_over, pressure.sight, pressure.forecast.used))
             .collect();
-        let expected: Vec<_> = over.map(|used| (true, true, used)).into_iter().collect();
+        let expected: Vec<_> = over.map(|used| (true, Sight::LeftOut, used)).into_iter().collect();
         assert_eq!(told, expected, "{least_full:?}");
         // Once it is over, the next one is a warning again.
         let again = pressures(look(&mut observer, 3, vec![row(&[(OPEN, 28_232)])]));
         assert_eq!(again.len(), usize::from(over.is_some()), "{least_full:?}: {again:?}");
     }
+}
+
+#[test]
+fn a_namespace_that_has_gone_has_recovered_if_all_were_looked_for() {
+    for (all_namespaces, over) in [(true, vec![(true, Sight::Gone)]), (false, vec![])] {
+        let mut observer = Observer::new(Some(800));
+        look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
+        let mut elsewhere = snapshot(BootNs(2_000_000_000), Vec::new());
+        elsewhere.namespaces[0].id.0 += 1;
+        elsewhere.scope.all_namespaces = all_namespaces;
+        let told = |observer: &mut Observer| {
+            let told = pressures(observer.see(&Item::Ports(elsewhere.clone())));
+            told.iter().map(|pressure| (pressure.is_over, pressure.sight)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut observer), over, "all were looked for: {all_namespaces}");
+        assert_eq!(told(&mut observer), [], "it is said once");
+    }
+}
+
+#[test]
+fn warnings_that_are_remembered_are_bounded_and_the_one_seen_longest_ago_makes_room() {
+    let mut observer = Observer::new(Some(800));
+    let full = |device: u32| Occupancy { device, ..row(&[(OPEN, 28_232)]) };
+    let mut told = |second: u64, devices: std::ops::Range<u32>, covered: bool| {
+        let mut looked = snapshot(BootNs(second * 1_000_000_000), devices.map(full).collect());
+        // What is not asked about may be as it was.
+        let port = if covered { 443 } else { 80 };
+        looked.scope.towards = Some(Destination { network: None, port: Some(port) });
+        pressures(observer.see(&Item::Ports(looked))).len()
+    };
+    assert_eq!(told(1, 0..4_096, true), 4_096);
+    assert_eq!(told(2, 4_096..4_098, false), 2, "two others make room");
+    assert_eq!(told(3, 4_096..4_098, false), 0);
+    assert_eq!(told(4, 0..4_096, true), 2, "these are warned of again");
 }
 
 #[test]

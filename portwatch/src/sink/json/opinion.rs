@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{endpoint, object, recent_search, when};
 use crate::clock::Clock;
 use crate::diagnose::{
-    Advice, Diagnosis, Forecast, How, Opinion, Path, Pressure, Slowness, Standing, Verdict,
+    Advice, Diagnosis, Forecast, How, Opinion, Path, Pressure, Sight, Slowness, Standing, Verdict,
 };
 use crate::event::BootNs;
 
@@ -106,11 +106,14 @@ fn advice(Advice { what, standing }: &Advice) -> Value {
     Value::Object(value)
 }
 
-fn pressure(Pressure { is_at_most, forecast, .. }: &Pressure) -> Map<String, Value> {
+fn pressure(Pressure { sight, forecast, .. }: &Pressure) -> Map<String, Value> {
     let mut fields = self::forecast(forecast);
-    if *is_at_most {
-        fields.insert("at_most".to_owned(), json!(true));
-    }
+    let known = match sight {
+        Sight::Row => None,
+        Sight::LeftOut => Some("at_most"),
+        Sight::Gone => Some("gone"),
+    };
+    fields.extend(known.map(|name| (name.to_owned(), json!(true))));
     fields
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::holders::held_by;
 use super::ports::states;
 use super::short;
-use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Slowness, Standing, Verdict};
+use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Sight, Slowness, Standing, Verdict};
 use crate::event::{BootNs, Occupancy};
 use crate::term::{Paint, clean};
 
@@ -106,8 +106,14 @@ pub(super) fn sentence(diagnosis: &Diagnosis) -> String {
 
 /// A warning, or that its reason is over.
 pub(super) fn pressure(pressure: &Pressure, time: &str, paint: Paint) -> String {
-    let Pressure { path, is_over, is_at_most, forecast, .. } = pressure;
-    let at_most = if *is_at_most { "at most " } else { "" };
+    let Pressure { path, is_over, sight, forecast, .. } = pressure;
+    let at_most = match sight {
+        Sight::Row => "",
+        Sight::LeftOut => "at most ",
+        Sight::Gone => {
+            return format!("recovered: {time} the ports {} are gone, as the namespace is", place(path));
+        }
+    };
     let word = if *is_over { "recovered" } else { "warning" };
     let percent = u64::from(forecast.used) * 100 / u64::from(forecast.usable.max(1));
     let Forecast { used, usable, .. } = forecast;

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{forecast, in_full, in_short, pressure};
-use crate::diagnose::{Advice, Cause, Diagnosis, Evidence, Forecast, How, Path, Pressure, Standing, Verdict};
+use crate::diagnose::{
+    Advice, Cause, Diagnosis, Evidence, Forecast, How, Path, Pressure, Sight, Standing, Verdict,
+};
 use crate::event::{BootNs, NetnsId, Tgid};
 use crate::term::Paint;
 
@@ -92,7 +94,7 @@ fn in_full_it_groups_advice_by_what_it_is_worth() {
 
 #[test]
 fn a_warning_has_its_numbers_and_what_comes_next() {
-    let warning = Pressure { at: BootNs(1), path: path(), is_over: false, is_at_most: false, forecast: expected() };
+    let warning = Pressure { at: BootNs(1), path: path(), is_over: false, sight: Sight::Row, forecast: expected() };
     assert_eq!(
         pressure(&warning, "12:00:00.000", Paint::Plain),
         "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are taken (90 of 100); grows by 2.0/s; \
@@ -102,8 +104,13 @@ fn a_warning_has_its_numbers_and_what_comes_next() {
     let over = Pressure { is_over: true, forecast: free, ..warning };
     let text = pressure(&over, "12:00:00.000", Paint::Plain);
     assert!(text.starts_with("recovered: ") && text.ends_with("taken (3 of 100)"), "{text}");
-    let text = pressure(&Pressure { is_at_most: true, ..over }, "12:00:00.000", Paint::Plain);
+    let with = |sight| pressure(&Pressure { sight, ..over.clone() }, "12:00:00.000", Paint::Plain);
+    let text = with(Sight::LeftOut);
     assert!(text.starts_with("recovered: 12:00:00.000 at most 3% of the ports "), "{text}");
+    assert_eq!(
+        with(Sight::Gone),
+        "recovered: 12:00:00.000 the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are gone, as the namespace is"
+    );
 }
 
 #[test]
@@ -128,7 +135,7 @@ fn places_without_a_source_or_a_destination_have_words() {
         (Path { device: 3, ..path() }, "to 10.0.0.2:443 (interface 3) in netns 4 are"),
     ] {
         let text = pressure(
-            &Pressure { at: BootNs(1), path, is_over: false, is_at_most: false, forecast: expected() },
+            &Pressure { at: BootNs(1), path, is_over: false, sight: Sight::Row, forecast: expected() },
             "",
             Paint::Plain,
         );
