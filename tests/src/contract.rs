@@ -225,6 +225,7 @@ const FORECAST: &[Group] = &[
     PLACE,
     &[
         must("used", Is::Count),
+        may("blocked", Is::Count),
         must("usable", Is::Count),
         must("ends_per_s", Is::Number),
         may("growth_per_s", Is::Number),
@@ -240,6 +241,7 @@ const WARNING: &[Group] = &[
     &[
         must("signal", Is::OneOf(&["ports", "search_time"])),
         may("used", Is::Count),
+        may("blocked", Is::Count),
         may("usable", Is::Count),
         may("at_most", Is::Bool),
         may("gone", Is::Bool),

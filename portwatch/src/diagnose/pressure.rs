@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::facts::reuse;
 use super::forecast::Forecast;
 use super::observer::{Pressure, Sight};
 use super::path::Path;
-use crate::event::{BootNs, Occupancy, Snapshot};
+use crate::event::{BootNs, Namespace, Occupancy, Snapshot};
 
 /// How far below the threshold a warning is taken back.
 const RECOVERY_PERMILLE: u32 = 100;
@@ -64,8 +65,9 @@ impl Gauge {
             }
         }
         let missing: Vec<Path> = self.warned.keys().filter(|path| !there.contains(path)).copied().collect();
+        let beyond = snapshot.rows.get(forecasts.len()..).unwrap_or_default();
         for path in missing {
-            if let Some((sight, forecast)) = self.over_unseen(path, snapshot) {
+            if let Some((sight, forecast)) = self.over_unseen(path, snapshot, beyond) {
                 self.warned.remove(&path);
                 tell(path, true, sight, forecast);
             }
@@ -83,24 +85,32 @@ impl Gauge {
         forgotten.is_some_and(|(path, _)| self.warned.remove(&path).is_some())
     }
 
-    /// What is known of a place that was warned of and is not followed in this snapshot, if it is over there.
-    fn over_unseen(&self, path: Path, snapshot: &Snapshot) -> Option<(Sight, Forecast)> {
+    /// What is known of a place that was warned of and is not followed in this snapshot, if it is over there. Rows `beyond`
+    /// those that are followed may have it.
+    fn over_unseen(
+        &self,
+        path: Path,
+        snapshot: &Snapshot,
+        beyond: &[Occupancy],
+    ) -> Option<(Sight, Forecast)> {
         if snapshot.scope.all_namespaces && !path.is_in_namespace_of(snapshot) {
             return Some((Sight::Gone, Forecast::without_growth(0, 0)));
         }
         if !path.is_within(snapshot) {
             return None;
         }
-        let row = snapshot.rows.iter().find(|row| Path::of(row) == path);
-        let (sight, used, usable) = match row {
-            Some(row) => (Sight::Row, row.used, row.usable),
+        let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == path.netns)?;
+        let (sight, forecast) = match beyond.iter().find(|row| Path::of(row) == path) {
+            Some(row) => {
+                let blocked = reuse::blocked(row, &namespace.settings);
+                (Sight::Row, Forecast { blocked, ..Forecast::without_growth(row.used, row.usable) })
+            }
             None => {
-                let usable = usable(path, snapshot);
+                let usable = usable(path, namespace);
                 let sight = if snapshot.scope.rows_left_out > 0 { Sight::LeftOut } else { Sight::Row };
-                (sight, most_left_out(usable, snapshot)?, usable)
+                (sight, Forecast::without_growth(most_left_out(usable, snapshot)?, usable))
             }
         };
-        let forecast = Forecast::without_growth(used, usable);
         (forecast.permille() < self.below()).then_some((sight, forecast))
     }
 
@@ -113,6 +123,7 @@ impl Gauge {
     fn is_far(&self, forecast: &Forecast) -> bool {
         forecast.permille() < self.below() && forecast.full_in.is_none_or(|time| time > NOT_SOON)
     }
+
     /// A share below this is clearly below the threshold.
     fn below(&self) -> u32 {
         self.threshold_permille - RECOVERY_PERMILLE.min(self.threshold_permille / 2)
@@ -120,13 +131,10 @@ impl Gauge {
 }
 
 /// Ports that this place would have if none was taken.
-fn usable(path: Path, snapshot: &Snapshot) -> u32 {
-    let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == path.netns);
-    namespace.map_or(0, |namespace| {
-        let offered = namespace.range.width().saturating_sub(namespace.reserved);
-        // Only a connect() is refused those that others are bound to.
-        if path.destination.is_some() { offered.saturating_sub(namespace.bound) } else { offered }
-    })
+fn usable(path: Path, namespace: &Namespace) -> u32 {
+    let offered = namespace.range.width().saturating_sub(namespace.reserved);
+    // Only a connect() is refused those that others are bound to.
+    if path.destination.is_some() { offered.saturating_sub(namespace.bound) } else { offered }
 }
 
 /// The most that can be taken of so many where there is no row: nothing, or as great a share as in the least full row,

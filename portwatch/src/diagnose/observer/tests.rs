@@ -1,9 +1,9 @@
 //! Streams made up, and what is said of them.
 
 use super::{Observer, Opinion, Pressure, Sight, Verdict};
-use crate::diagnose::Cause;
 use crate::diagnose::facts::example::{failure, row, snapshot};
 use crate::diagnose::trouble::Troubles;
+use crate::diagnose::{Cause, Forecast};
 use crate::event::{
     BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Protocol, Scope, SocketState, Stage, TimeWait,
 };
@@ -287,20 +287,28 @@ fn calls_that_fail_are_told_beside_what_ends() {
     assert!(sentence.contains("470 connections end in a second, and at least 10 calls fail"), "{sentence}");
 }
 
-/// Ten minutes of a client that opens and closes connections: warnings and recoveries.
-fn ten_minutes(ends_per_s: u32) -> usize {
+/// Ten minutes of a client that opens and closes connections, and keeps so many more open each second: warnings and
+/// recoveries, with this value of `tcp_tw_reuse`.
+fn minutes(ends_per_s: u32, leaks_per_s: u32, tcp_tw_reuse: u8) -> Vec<Pressure> {
     let mut observer = Observer::new(Some(800));
-    let mut told = 0;
+    let mut told = Vec::new();
     for second in (2..600).step_by(2) {
-        let waiting = ends_per_s * u32::try_from(second).unwrap().min(60);
+        let passed = u32::try_from(second).unwrap();
         // How many are open at a time is chance.
-        let open = u32::try_from(second * 7919 % 11).unwrap();
+        let open = (leaks_per_s * passed + u32::try_from(second * 7919 % 11).unwrap()).min(28_232);
+        let waiting = (ends_per_s * passed.min(60)).min(28_232 - open);
         let mut row = row(&[(SocketState::TimeWait, waiting), (OPEN, open)]);
-        row.time_wait = Some(TimeWait { last_10_s: ends_per_s * 10, over_in_s: 60 });
-        let opinions = look(&mut observer, second, vec![row]);
-        told += opinions.iter().filter(|opinion| matches!(opinion, Opinion::Pressure(_))).count();
+        row.time_wait =
+            (waiting > 0).then_some(TimeWait { last_10_s: waiting.min(ends_per_s * 10), over_in_s: 60 });
+        let mut looked = snapshot(BootNs(second * 1_000_000_000), vec![row]);
+        looked.namespaces[0].settings.tcp_tw_reuse = Some(tcp_tw_reuse);
+        told.extend(pressures(observer.see(&Item::Ports(looked))));
     }
     told
+}
+
+fn ten_minutes(ends_per_s: u32) -> usize {
+    minutes(ends_per_s, 0, 0).len()
 }
 
 #[test]
@@ -311,6 +319,42 @@ fn a_load_that_levels_off_below_the_threshold_is_no_reason_to_warn() {
     }
     assert_eq!(ten_minutes(400), 1);
     assert_eq!(ten_minutes(600), 1);
+}
+
+#[test]
+fn ports_in_time_wait_that_are_taken_over_are_no_reason_to_warn_and_open_connections_are() {
+    // 424 a second keep nine tenths of the ports in TIME_WAIT.
+    let cases = [
+        ("not taken over", 424, 0, 0, true),
+        ("taken over", 424, 0, 1, false),
+        ("taken over, all of them", 2_000, 0, 1, false),
+        ("loopback only, and this is not", 424, 0, 2, true),
+        ("taken over, beside a leak", 300, 60, 1, true),
+        ("nothing but a leak", 0, 60, 1, true),
+    ];
+    for (what, ends_per_s, leaks_per_s, tcp_tw_reuse, warned) in cases {
+        let told = minutes(ends_per_s, leaks_per_s, tcp_tw_reuse);
+        assert_eq!(
+            told.iter().filter(|pressure| !pressure.is_over).count(),
+            usize::from(warned),
+            "{what}: {told:?}"
+        );
+    }
+    // What is taken over counts neither at the threshold nor as growth: 60 a second are a minute and a half.
+    let Forecast { used, blocked, full_in, .. } = minutes(300, 60, 1)[0].forecast;
+    assert!((22_586..22_900).contains(&blocked) && used > blocked + 5_000, "{blocked} of {used}");
+    assert!(full_in.is_some_and(|time| (80..100).contains(&time.as_secs())), "{full_in:?}");
+}
+
+#[test]
+fn a_row_that_time_wait_fills_gets_no_verdict_where_it_is_taken_over() {
+    for (tcp_tw_reuse, rules) in [(0, vec!["time-wait"]), (1, vec![])] {
+        let mut looked = snapshot(BootNs(1), vec![row(&[(SocketState::TimeWait, 27_000), (OPEN, 30)])]);
+        looked.namespaces[0].settings.tcp_tw_reuse = Some(tcp_tw_reuse);
+        let told = verdicts(Observer::default().see(&Item::Ports(looked)));
+        let told: Vec<_> = told.iter().flat_map(|it| &it.diagnoses).map(|diagnosis| diagnosis.rule).collect();
+        assert_eq!(told, rules, "tcp_tw_reuse is {tcp_tw_reuse}");
+    }
 }
 
 #[test]

@@ -118,10 +118,19 @@ fn pressure(Pressure { sight, forecast, .. }: &Pressure) -> Map<String, Value> {
 }
 
 fn forecast(forecast: &Forecast) -> Map<String, Value> {
-    let Forecast { used, usable, growth_per_s, ends_per_s, full_in, levels_off_at, time_wait_over_in } =
-        *forecast;
+    let Forecast {
+        used,
+        blocked,
+        usable,
+        growth_per_s,
+        ends_per_s,
+        full_in,
+        levels_off_at,
+        time_wait_over_in,
+    } = *forecast;
     let mut fields = object(json!({ "used": used, "usable": usable, "ends_per_s": rounded(ends_per_s) }));
     let known = [
+        ("blocked", (blocked != used).then(|| Value::from(blocked))),
         ("growth_per_s", growth_per_s.map(rounded)),
         ("full_in_s", full_in.map(|time| rounded(time.as_secs_f64()))),
         ("levels_off_at", levels_off_at.map(Value::from)),

@@ -115,10 +115,14 @@ pub(super) fn pressure(pressure: &Pressure, time: &str, paint: Paint) -> String 
         }
     };
     let word = if *is_over { "recovered" } else { "warning" };
-    let percent = u64::from(forecast.used) * 100 / u64::from(forecast.usable.max(1));
-    let Forecast { used, usable, .. } = forecast;
+    let Forecast { used, blocked, usable, .. } = forecast;
+    let percent = u64::from(*blocked) * 100 / u64::from((*usable).max(1));
+    let free = match used.saturating_sub(*blocked) {
+        0 => String::new(),
+        free => format!("; {free} of them, in TIME_WAIT, may be taken over and do not count"),
+    };
     let text = format!(
-        "{word}: {time} {at_most}{percent}% of the ports {} are taken ({used} of {usable}){}",
+        "{word}: {time} {at_most}{percent}% of the ports {} are taken ({used} of {usable}{free}){}",
         place(path),
         outlook(forecast)
     );

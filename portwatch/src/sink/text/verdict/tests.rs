@@ -47,6 +47,7 @@ fn verdict() -> Verdict {
 fn expected() -> Forecast {
     Forecast {
         used: 90,
+        blocked: 90,
         usable: 100,
         growth_per_s: Some(2.0),
         ends_per_s: 0.0,
@@ -94,17 +95,32 @@ fn in_full_it_groups_advice_by_what_it_is_worth() {
 
 #[test]
 fn a_warning_has_its_numbers_and_what_comes_next() {
-    let warning = Pressure { at: BootNs(1), path: path(), is_over: false, sight: Sight::Row, forecast: expected() };
+    let warning =
+        Pressure { at: BootNs(1), path: path(), is_over: false, sight: Sight::Row, forecast: expected() };
     assert_eq!(
         pressure(&warning, "12:00:00.000", Paint::Plain),
         "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are taken (90 of 100); grows by 2.0/s; \
          at this rate none is left in 5 s; those in TIME_WAIT now are gone in 42 s"
     );
-    let free = Forecast { used: 3, growth_per_s: None, full_in: None, time_wait_over_in: None, ..expected() };
+    let reused =
+        Forecast { used: 97, growth_per_s: None, full_in: None, time_wait_over_in: None, ..expected() };
+    assert_eq!(
+        pressure(&Pressure { forecast: reused, ..warning }, "12:00:00.000", Paint::Plain),
+        "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are taken (97 of 100; 7 of them, in \
+         TIME_WAIT, may be taken over and do not count)"
+    );
+    let free = Forecast {
+        used: 3,
+        blocked: 3,
+        growth_per_s: None,
+        full_in: None,
+        time_wait_over_in: None,
+        ..expected()
+    };
     let over = Pressure { is_over: true, forecast: free, ..warning };
     let text = pressure(&over, "12:00:00.000", Paint::Plain);
     assert!(text.starts_with("recovered: ") && text.ends_with("taken (3 of 100)"), "{text}");
-    let with = |sight| pressure(&Pressure { sight, ..over.clone() }, "12:00:00.000", Paint::Plain);
+    let with = |sight| pressure(&Pressure { sight, ..over }, "12:00:00.000", Paint::Plain);
     let text = with(Sight::LeftOut);
     assert!(text.starts_with("recovered: 12:00:00.000 at most 3% of the ports "), "{text}");
     assert_eq!(
