@@ -97,7 +97,8 @@ pub struct Occupancy {
 /// Sockets in TIME_WAIT, by when they began to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeWait {
-    /// How many did in the ten seconds before the snapshot: connections that ended.
+    /// How many ports of such sockets there are whose wait began in the ten seconds before the snapshot: connections that
+    /// ended, and at least so many where ports in TIME_WAIT are taken over, as each counts once.
     pub last_10_s: u32,
     /// Seconds until the last of them is gone, rounded up.
     pub over_in_s: u8,

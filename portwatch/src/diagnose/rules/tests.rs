@@ -118,6 +118,7 @@ fn each_rule_says_this_case_with_its_numbers() {
 fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
     let loopback = |tcp_tw_reuse, cause| Facts {
         cause,
+        ends_per_minute: Some(27_900),
         destination: Some("127.0.0.1:8080".parse().unwrap()),
         settings: Settings { tcp_tw_reuse, ..healthy().settings },
         row: Some(Occupancy { time_wait: Some(YOUNG), ..row(&[(SocketState::TimeWait, 28_232)]) }),
@@ -128,6 +129,9 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
     assert!(says("time-wait", &loopback(Some(0), None)).contains("470 connects/s are the most"));
     let failed = says("time-wait", &loopback(Some(2), Some(Cause::RangeExhausted)));
     assert!(failed.contains("tcp_tw_reuse would give them out again after 1000 ms"), "{failed}");
+    assert!(failed.contains("; at least 465 connections end in a second"), "{failed}");
+    let in_full = says("time-wait", &loopback(Some(0), None));
+    assert!(in_full.contains("; 465 connections end in a second"), "{in_full}");
     let unknown = says("time-wait", &loopback(None, Some(Cause::RangeExhausted)));
     assert!(!unknown.contains("are the most") && !unknown.contains("tcp_tw_reuse"), "{unknown}");
 }
