@@ -137,6 +137,23 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
 }
 
 #[test]
+fn a_port_of_who_closed_first_is_not_said_to_come_back_before_time_wait_is_over() {
+    let cases = [
+        ("close-wait", "27,000 ports come back"),
+        ("peer-keeps-open", "20,000 ports go on to TIME_WAIT, and come back 60 s later"),
+        ("unfinished-close", "a port in LAST_ACK comes back; one in CLOSING goes on to 60 s of TIME_WAIT"),
+    ];
+    for (name, expected) in cases {
+        let advice = (rule(name).advice)(&(rule(name).example)());
+        let gains = advice.iter().filter_map(|advice| match &advice.standing {
+            Standing::Helps { gain, .. } => Some(gain.as_str()),
+            _ => None,
+        });
+        assert!(gains.clone().any(|gain| gain.contains(expected)), "{name}: {:?}", gains.collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn nobody_is_blamed_where_several_could_be() {
     let mut facts = exhausted(&[(SocketState::CloseWait, 28_000)]);
     if let Some(row) = &mut facts.row {
