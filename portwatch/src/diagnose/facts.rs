@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use super::Cause;
 use super::figures::{counted, permille};
-use crate::event::{BootNs, Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait};
+use crate::event::{
+    BootNs, Holding, NetnsId, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait,
+};
 
 /// [`TimeWait::LENGTH_S`], among counts of ports.
 pub(super) const TIME_WAIT_S: u32 = TimeWait::LENGTH_S as u32;
@@ -56,7 +58,9 @@ pub struct Facts {
     /// Calls that failed in a minute, as far as they were shown. Who fails may try again, so that these are not wanted in
     /// addition.
     pub failures_per_minute: Option<u32>,
-    /// A process in the namespace.
+    /// The namespace.
+    pub netns: Option<NetnsId>,
+    /// A process in the namespace, which was there when somebody looked.
     pub inside: Option<Tgid>,
     /// Whether the namespace is the one that portwatch runs in.
     pub namespace_is_own: bool,
@@ -90,6 +94,7 @@ impl Facts {
             open_for: None,
             ends_per_minute: None,
             failures_per_minute: None,
+            netns: None,
             inside: None,
             namespace_is_own: false,
             bound_visible: None,

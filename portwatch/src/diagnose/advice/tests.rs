@@ -110,7 +110,12 @@ fn a_namespace_of_its_own_is_entered_before_it_is_set() {
             Facts { inside: Some(Tgid(7)), ..there.clone() },
             "nsenter -t 7 -n sysctl -w ",
         ),
-        ("nobody is", there.clone(), "nsenter -t PID -n sysctl -w "),
+        (
+            "nobody is",
+            there.clone(),
+            "inside of network namespace 4026531840 (`lsns -t net` names a process there, for nsenter): sysctl -w ",
+        ),
+        ("nor which it is", Facts { netns: None, ..there.clone() }, "inside of its network namespace (`lsns"),
         ("portwatch is", Facts { namespace_is_own: true, ..there.clone() }, "sysctl -w "),
         ("it is the host's", Facts { namespace_is_hosts: Some(true), ..there }, "sysctl -w "),
     ];
