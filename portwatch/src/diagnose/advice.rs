@@ -41,7 +41,7 @@ pub enum Standing {
     Helps {
         /// In which way.
         how: How,
-        /// What comes of it, in numbers where they are known.
+        /// What comes of it, in numbers where they are known; begins with `if` where it depends on what cannot be seen.
         gain: String,
         /// What it costs or collides with.
         cost: Option<String>,
