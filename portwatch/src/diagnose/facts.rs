@@ -106,16 +106,29 @@ impl Facts {
 
     /// Whether a connect() found no port, or soon may.
     pub(super) fn is_short(&self) -> bool {
-        let near = |row: &Occupancy| permille(self.blocked(row), row.usable) >= NEAR_PERMILLE;
         match self.cause {
             Some(cause) => cause == Cause::RangeExhausted,
-            None => self.protocol != Protocol::Udp && self.row.as_ref().is_some_and(near),
+            None => self.protocol != Protocol::Udp && self.is_nearly_full(),
         }
     }
 
-    /// Whether a bind() or a UDP socket found no port, or a connect() did or soon may.
+    /// Whether a UDP socket found no port, or soon may.
+    pub(super) fn lacks_udp_ports(&self) -> bool {
+        match self.cause {
+            Some(Cause::UdpRangeExhausted) => true,
+            Some(Cause::BindRangeExhausted) => self.protocol == Protocol::Udp,
+            Some(_) => false,
+            None => self.protocol == Protocol::Udp && self.is_nearly_full(),
+        }
+    }
+
+    /// Whether a bind() found no port, or a connect() or a UDP socket did or soon may.
     pub(super) fn lacks_ports(&self) -> bool {
-        matches!(self.cause, Some(Cause::BindRangeExhausted | Cause::UdpRangeExhausted)) || self.is_short()
+        self.cause == Some(Cause::BindRangeExhausted) || self.lacks_udp_ports() || self.is_short()
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| permille(self.blocked(row), row.usable) >= NEAR_PERMILLE)
     }
 
     /// Ports of the row that nobody can have, TIME_WAIT that may be taken over not among them.

@@ -154,6 +154,34 @@ fn a_port_of_who_closed_first_is_not_said_to_come_back_before_time_wait_is_over(
 }
 
 #[test]
+fn udp_sockets_that_have_nearly_every_port_are_told_before_one_finds_none() {
+    let with = |used, cause| Facts {
+        cause,
+        protocol: Protocol::Udp,
+        source: None,
+        destination: None,
+        row: Some(row(&[(SocketState::Bound, used)])),
+        ..healthy()
+    };
+    let cases = [
+        ("far from all", with(22_585, None), "silent"),
+        (
+            "nearly all",
+            with(22_586, None),
+            "UDP sockets have 22,586 of the 28,232 ports of 32768-60999: a UDP port is taken wherever its socket sends, so \
+             one socket for many requests serves better than one for each; java (pid 812) has 22,586",
+        ),
+        ("of TCP, bound", Facts { protocol: Protocol::Tcp, ..with(28_232, None) }, "silent"),
+        ("another reason", with(28_232, Some(Cause::NoSourceAddress)), "silent"),
+    ];
+    for (what, facts, expected) in cases {
+        assert_eq!(says("udp-sockets", &facts), expected, "{what}");
+        let others = verdict(&facts).into_iter().filter(|diagnosis| diagnosis.rule != "udp-sockets");
+        assert_eq!(others.count(), 0, "{what}");
+    }
+}
+
+#[test]
 fn nobody_is_blamed_where_several_could_be() {
     let mut facts = exhausted(&[(SocketState::CloseWait, 28_000)]);
     if let Some(row) = &mut facts.row {
