@@ -89,8 +89,8 @@ pub struct Occupancy {
     pub holders: Vec<Holding>,
     /// What the sockets in TIME_WAIT tell of time; none where there are none.
     pub time_wait: Option<TimeWait>,
-    /// Since when at least the oldest of those in ESTABLISHED has been open: an earlier snapshot has seen it. None where
-    /// that is not known.
+    /// Since when at least the oldest of those in ESTABLISHED has been open: its connect() was seen, or an earlier snapshot
+    /// has seen it. None where that is not known.
     pub open_since: Option<BootNs>,
 }
 
