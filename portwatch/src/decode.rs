@@ -112,6 +112,12 @@ pub fn owner(owner: &abi::Owner) -> Process {
     }
 }
 
+/// When that process connected the socket.
+#[must_use]
+pub fn connected_at(owner: &abi::Owner) -> BootNs {
+    BootNs(owner.connected_boot_ns)
+}
+
 /// The searches that one entry is about.
 #[must_use]
 pub fn search_row(key: &abi::SearchKey, times: &abi::SearchTimes) -> SearchRow {

@@ -122,6 +122,10 @@ fn reserved() -> Box<dyn Any> {
     Box::new(connections(&listener, 4))
 }
 
+fn udp_sockets() -> Box<dyn Any> {
+    Box::new((0..PORTS).map(|_| UdpSocket::bind("0.0.0.0:0").unwrap()).collect::<Vec<_>>())
+}
+
 fn half_used() -> Box<dyn Any> {
     let listener = TcpListener::bind(SERVICE).unwrap();
     Box::new((connections(&listener, PORTS / 2), UdpSocket::bind("127.0.0.1:0").unwrap()))
@@ -129,7 +133,7 @@ fn half_used() -> Box<dyn Any> {
 
 #[test]
 fn each_way_to_use_ports_up_is_told_by_a_rule_of_its_own() {
-    let cases: [(&str, Make); 10] = [
+    let cases: [(&str, Make); 11] = [
         ("live-connections", live),
         ("close-wait", closed_by_the_server),
         ("peer-keeps-open", closed_by_the_client_only),
@@ -139,6 +143,7 @@ fn each_way_to_use_ports_up_is_told_by_a_rule_of_its_own() {
         ("foreign-binds", bound_by_another_address),
         ("listeners-in-range", listened_on),
         ("reserved-ports", reserved),
+        ("udp-sockets", udp_sockets),
         ("", half_used),
     ];
     for (expected, make) in cases {

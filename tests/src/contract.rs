@@ -132,6 +132,7 @@ const SNAPSHOT: &[Group] = &[&[
     may("towards", Is::Object),
     may("bind", Is::Text),
     must("rows_left_out", Is::Count),
+    may("all_namespaces", Is::Bool),
     may("hosts_port_range", Is::Fields(&[RANGE])),
     must("rows", Is::Count),
     must("sockets", Is::Count),
@@ -224,6 +225,7 @@ const FORECAST: &[Group] = &[
     PLACE,
     &[
         must("used", Is::Count),
+        may("blocked", Is::Count),
         must("usable", Is::Count),
         must("ends_per_s", Is::Number),
         may("growth_per_s", Is::Number),
@@ -239,7 +241,10 @@ const WARNING: &[Group] = &[
     &[
         must("signal", Is::OneOf(&["ports", "search_time"])),
         may("used", Is::Count),
+        may("blocked", Is::Count),
         may("usable", Is::Count),
+        may("at_most", Is::Bool),
+        may("gone", Is::Bool),
         may("ends_per_s", Is::Number),
         may("growth_per_s", Is::Number),
         may("full_in_s", Is::Number),

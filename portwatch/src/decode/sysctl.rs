@@ -156,6 +156,15 @@ mod tests {
     }
 
     #[test]
+    fn a_setting_that_each_family_has_is_told_by_its_folder() {
+        for (folder, expected) in
+            [(&b"ipv4"[..], &b"net.ipv4.ip_nonlocal_bind"[..]), (b"ipv6", b"net.ipv6.ip_nonlocal_bind")]
+        {
+            assert_eq!(change(&sysctl("ip_nonlocal_bind", abi::SYSCTL_NUMBER, folder)).key.0, expected);
+        }
+    }
+
+    #[test]
     fn a_value_is_spelt_as_the_kernel_spells_it() {
         let cases = [
             ("a number", abi::SYSCTL_NUMBER, 2, "2"),

@@ -6,7 +6,10 @@ use portwatch_ebpf::abi;
 
 use std::time::Duration;
 
-use super::{Malformed, NoRecord, Record, failure, owner, record as decoded, row, search_row, search_times};
+use super::{
+    Malformed, NoRecord, Record, connected_at, failure, owner, record as decoded, row, search_row,
+    search_times,
+};
 use crate::event::{BootNs, CgroupId, Details, Errno, PortRange, Process, Stage, Text, Tgid};
 
 fn words(bytes: [u8; 16]) -> abi::Words {
@@ -179,7 +182,7 @@ fn an_owner_becomes_a_whole_process() {
         cgroup: CgroupId(6),
         details: Details::NotRead,
     };
-    assert_eq!(owner(&value), expected);
+    assert_eq!((owner(&value), connected_at(&value)), (expected, BootNs(8)));
 }
 
 #[test]

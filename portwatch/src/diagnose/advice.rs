@@ -23,6 +23,7 @@ pub(super) use time_wait::take_over_time_wait;
 pub(super) use widen::widen;
 
 use super::facts::Facts;
+use crate::event::Tgid;
 
 /// One thing to do, or not to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub enum Standing {
     Helps {
         /// In which way.
         how: How,
-        /// What comes of it, in numbers where they are known.
+        /// What comes of it, in numbers where they are known; begins with `if` where it depends on what cannot be seen.
         gain: String,
         /// What it costs or collides with.
         cost: Option<String>,
@@ -87,13 +88,21 @@ fn setting(facts: &Facts, assignment: &str) -> How {
     within(facts, &format!("sysctl -w {assignment}"))
 }
 
-/// A command that is run in the namespace.
+/// A command that is run in the namespace; in words where no way into that is known, as one by a process that has ended
+/// leads nowhere, or to another namespace.
 fn within(facts: &Facts, command: &str) -> How {
     if facts.namespace_is_own || facts.namespace_is_hosts == Some(true) {
         return How::Command(command.to_owned());
     }
-    let pid = facts.inside.map_or_else(|| "PID".to_owned(), |tgid| tgid.0.to_string());
-    How::Command(format!("nsenter -t {pid} -n {command}"))
+    if let Some(Tgid(pid)) = facts.inside {
+        return How::Command(format!("nsenter -t {pid} -n {command}"));
+    }
+    let which = facts
+        .netns
+        .map_or_else(|| "its network namespace".to_owned(), |id| format!("network namespace {}", id.0));
+    How::Arrangement(format!(
+        "inside of {which} (`lsns -t net` names a process there, for nsenter): {command}"
+    ))
 }
 
 #[cfg(test)]

@@ -5,20 +5,21 @@
 
 pub(super) mod example;
 mod found;
+pub(super) mod reuse;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use super::Cause;
 use super::figures::{counted, permille};
-use crate::event::{BootNs, Holding, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait};
+use crate::event::{
+    BootNs, Holding, NetnsId, Occupancy, PortRange, Protocol, Settings, SocketState, Tgid, TimeWait,
+};
 
 /// [`TimeWait::LENGTH_S`], among counts of ports.
 pub(super) const TIME_WAIT_S: u32 = TimeWait::LENGTH_S as u32;
 /// [`TimeWait::COUNTED_S`]: those in TIME_WAIT are known to be older, or not.
 pub(super) const COUNTED: Duration = Duration::from_secs(TimeWait::COUNTED_S as u64);
-/// Youngest TIME_WAIT that `tcp_tw_reuse` lets go, before Linux 6.14 made a setting of it (`tcp_tw_reuse_delay`).
-const REUSE_DELAY: Duration = Duration::from_secs(1);
 /// From this share of the usable ports on, a shortage is near: when connections come steadily and each keeps its port
 /// for a minute, a quarter more of them is one.
 const NEAR_PERMILLE: u16 = 800;
@@ -57,7 +58,9 @@ pub struct Facts {
     /// Calls that failed in a minute, as far as they were shown. Who fails may try again, so that these are not wanted in
     /// addition.
     pub failures_per_minute: Option<u32>,
-    /// A process in the namespace.
+    /// The namespace.
+    pub netns: Option<NetnsId>,
+    /// A process in the namespace, which was there when somebody looked.
     pub inside: Option<Tgid>,
     /// Whether the namespace is the one that portwatch runs in.
     pub namespace_is_own: bool,
@@ -91,6 +94,7 @@ impl Facts {
             open_for: None,
             ends_per_minute: None,
             failures_per_minute: None,
+            netns: None,
             inside: None,
             namespace_is_own: false,
             bound_visible: None,
@@ -102,16 +106,34 @@ impl Facts {
 
     /// Whether a connect() found no port, or soon may.
     pub(super) fn is_short(&self) -> bool {
-        let near = |row: &Occupancy| permille(row.used, row.usable) >= NEAR_PERMILLE;
         match self.cause {
             Some(cause) => cause == Cause::RangeExhausted,
-            None => self.protocol != Protocol::Udp && self.row.as_ref().is_some_and(near),
+            None => self.protocol != Protocol::Udp && self.is_nearly_full(),
         }
     }
 
-    /// Whether a bind() or a UDP socket found no port, or a connect() did or soon may.
+    /// Whether a UDP socket found no port, or soon may.
+    pub(super) fn lacks_udp_ports(&self) -> bool {
+        match self.cause {
+            Some(Cause::UdpRangeExhausted) => true,
+            Some(Cause::BindRangeExhausted) => self.protocol == Protocol::Udp,
+            Some(_) => false,
+            None => self.protocol == Protocol::Udp && self.is_nearly_full(),
+        }
+    }
+
+    /// Whether a bind() found no port, or a connect() or a UDP socket did or soon may.
     pub(super) fn lacks_ports(&self) -> bool {
-        matches!(self.cause, Some(Cause::BindRangeExhausted | Cause::UdpRangeExhausted)) || self.is_short()
+        self.cause == Some(Cause::BindRangeExhausted) || self.lacks_udp_ports() || self.is_short()
+    }
+
+    fn is_nearly_full(&self) -> bool {
+        self.row.as_ref().is_some_and(|row| permille(self.blocked(row), row.usable) >= NEAR_PERMILLE)
+    }
+
+    /// Ports of the row that nobody can have, TIME_WAIT that may be taken over not among them.
+    fn blocked(&self, row: &Occupancy) -> u32 {
+        reuse::blocked(row, &self.settings)
     }
 
     /// Whether TIME_WAIT in its whole length holds more ports than all else, so that rates tell what more ports bring.
@@ -227,22 +249,12 @@ impl Facts {
 
     /// Youngest TIME_WAIT that may be taken over where that is allowed.
     pub(super) fn reuse_delay(&self) -> Duration {
-        self.settings.tcp_tw_reuse_delay_ms.map_or(REUSE_DELAY, |delay| Duration::from_millis(delay.into()))
+        reuse::delay(&self.settings)
     }
 
     /// Whether this side lets a port in TIME_WAIT be taken over early. The other side must use timestamps too.
     pub(super) fn reuses_time_wait(&self) -> Option<bool> {
-        match (self.settings.tcp_tw_reuse?, self.settings.tcp_timestamps) {
-            (0, _) | (_, Some(false)) => Some(false),
-            (1, timestamps) => timestamps,
-            (_, timestamps) => {
-                if self.is_loopback()? {
-                    timestamps
-                } else {
-                    Some(false)
-                }
-            }
-        }
+        reuse::is_allowed(&self.settings, self.is_loopback())
     }
 
     /// Ports in TIME_WAIT that nobody was let take over although settings allow it and their time had come: the other

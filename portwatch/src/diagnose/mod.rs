@@ -23,7 +23,7 @@ pub use cause::{Cause, cause};
 pub use document::document;
 pub use facts::Facts;
 pub use forecast::Forecast;
-pub use observer::{Observer, Opinion, Pressure, Verdict};
+pub use observer::{Observer, Opinion, Pressure, Sight, Verdict};
 pub use path::Path;
 pub use rules::{Evidence, RULES, Rule};
 pub use slowness::Slowness;

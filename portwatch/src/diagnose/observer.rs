@@ -64,8 +64,21 @@ pub struct Pressure {
     pub path: Path,
     /// Whether it is over.
     pub is_over: bool,
+    /// How that is known.
+    pub sight: Sight,
     /// What is to be expected.
     pub forecast: Forecast,
+}
+
+/// What a snapshot has of a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sight {
+    /// Its row, or none, as every port is free.
+    Row,
+    /// None, as the row was left out for fuller ones: at most so many ports are taken as the forecast says.
+    LeftOut,
+    /// Not even its network namespace, which has gone with all its ports.
+    Gone,
 }
 
 /// Watches items go by.

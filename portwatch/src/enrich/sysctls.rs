@@ -69,13 +69,13 @@ fn read(root: &Path) -> (BTreeMap<Text, String>, bool) {
             values.extend(value(&before).map(|value| (setting.key(b""), value)));
             continue;
         };
-        for interface in fs::read_dir(&before).into_iter().flatten().flatten() {
+        for folder in fs::read_dir(&before).into_iter().flatten().flatten() {
             if values.len() == MAX_VALUES {
                 beyond = true;
                 break;
             }
-            let path = interface.path().join(after.trim_start_matches('/'));
-            let name = interface.file_name();
+            let path = folder.path().join(after.trim_start_matches('/'));
+            let name = folder.file_name();
             values.extend(value(&path).map(|value| (setting.key(name.as_bytes()), value)));
         }
     }
@@ -149,6 +149,18 @@ mod tests {
         assert_eq!(u64::from(sysctls.changes(BootNs(0))[0].netns.0), inode);
         fs::remove_dir_all(root.path().join("thread-self")).unwrap();
         assert!(Sysctls::new(root.path()).is_err());
+    }
+
+    #[test]
+    fn settings_of_one_name_are_told_apart_by_their_folder() {
+        let root = proc_root();
+        for family in ["ipv4", "ipv6"] {
+            put(root.path(), &format!("sys/net/{family}/ip_nonlocal_bind"), "0\n");
+        }
+        let mut sysctls = Sysctls::new(root.path()).unwrap();
+        put(root.path(), "sys/net/ipv6/ip_nonlocal_bind", "1\n");
+        let expected = [("net.ipv6.ip_nonlocal_bind".to_owned(), "0".to_owned(), "1".to_owned())];
+        assert_eq!(changed(&mut sysctls), expected);
     }
 
     #[test]

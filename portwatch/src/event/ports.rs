@@ -89,15 +89,16 @@ pub struct Occupancy {
     pub holders: Vec<Holding>,
     /// What the sockets in TIME_WAIT tell of time; none where there are none.
     pub time_wait: Option<TimeWait>,
-    /// Since when at least the oldest of those in ESTABLISHED has been open: an earlier snapshot has seen it. None where
-    /// that is not known.
+    /// Since when at least the oldest of those in ESTABLISHED has been open: its connect() was seen, or an earlier snapshot
+    /// has seen it. None where that is not known.
     pub open_since: Option<BootNs>,
 }
 
 /// Sockets in TIME_WAIT, by when they began to wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeWait {
-    /// How many did in the ten seconds before the snapshot: connections that ended.
+    /// How many ports of such sockets there are whose wait began in the ten seconds before the snapshot: connections that
+    /// ended, and at least so many where ports in TIME_WAIT are taken over, as each counts once.
     pub last_10_s: u32,
     /// Seconds until the last of them is gone, rounded up.
     pub over_in_s: u8,
@@ -168,6 +169,8 @@ pub struct Scope {
     pub bind: Option<IpAddr>,
     /// Rows that are not here, each less full than those that are.
     pub rows_left_out: u32,
+    /// Whether it is of all network namespaces that could be found: one that is not among them has gone.
+    pub all_namespaces: bool,
 }
 
 /// Who holds the local ports at one moment.

@@ -2,17 +2,17 @@
 
 use super::{BootNs, NetnsId, Process, Text};
 
-/// A setting, by its path below /proc/sys; `*` stands for an interface.
+/// A setting, by its path below /proc/sys; `*` stands for a folder, that of an interface or of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Setting(&'static str);
 
-/// Stands for an interface.
-const INTERFACE: &str = "*";
+/// Stands for the folder in which a setting is: its name is all that tells one of the same name from another.
+const FOLDER: &str = "*";
 
 impl Setting {
     /// Those whose changes are told. A kernel may lack some: `tcp_tw_reuse_delay` (6.14), `ip_autobind_reuse` (5.7),
-    /// `ip_local_port_step_width` (7.1). Those of IPv4 hold for IPv6 too.
-    pub const ALL: [Self; 11] = [
+    /// `ip_local_port_step_width` (7.1). Those of IPv4 hold for IPv6 too, but for `ip_nonlocal_bind`, which each has.
+    pub const ALL: [Self; 12] = [
         Self("net/ipv4/ip_local_port_range"),
         Self("net/ipv4/ip_local_reserved_ports"),
         Self("net/ipv4/ip_local_port_step_width"),
@@ -23,6 +23,7 @@ impl Setting {
         Self("net/ipv4/tcp_timestamps"),
         Self("net/ipv4/tcp_fin_timeout"),
         Self("net/ipv4/tcp_max_tw_buckets"),
+        Self("net/*/ip_nonlocal_bind"),
         Self("net/ipv6/conf/*/disable_ipv6"),
     ];
 
@@ -32,21 +33,21 @@ impl Setting {
         self.0.rsplit('/').next().unwrap_or(self.0)
     }
 
-    /// Its path: as a whole, or before and after the interface.
+    /// Its path: as a whole, or before and after the folder.
     #[must_use]
     pub fn path(self) -> (&'static str, Option<&'static str>) {
-        self.0.split_once(INTERFACE).map_or((self.0, None), |(before, after)| (before, Some(after)))
+        self.0.split_once(FOLDER).map_or((self.0, None), |(before, after)| (before, Some(after)))
     }
 
-    /// Its name as sysctl(8) takes it, of `interface` where it is one's. Dots in an interface's name become slashes
+    /// Its name as sysctl(8) takes it, in `folder` where it may be in several. Dots in an interface's name become slashes
     /// there, and the other way round.
     #[must_use]
-    pub fn key(self, interface: &[u8]) -> Text {
+    pub fn key(self, folder: &[u8]) -> Text {
         let dotted = |path: &str| path.replace('/', ".").into_bytes();
         let (before, after) = self.path();
         let Some(after) = after else { return Text(dotted(before)) };
-        let interface = interface.iter().map(|byte| if *byte == b'.' { b'/' } else { *byte }).collect();
-        Text([dotted(before), interface, dotted(after)].concat())
+        let folder = folder.iter().map(|byte| if *byte == b'.' { b'/' } else { *byte }).collect();
+        Text([dotted(before), folder, dotted(after)].concat())
     }
 }
 
@@ -75,6 +76,9 @@ mod tests {
     fn a_key_is_what_sysctl_takes() {
         let key = |path, interface: &[u8]| String::from_utf8(Setting(path).key(interface).0).unwrap();
         assert_eq!(key("net/ipv4/ip_local_port_range", b"ipv4"), "net.ipv4.ip_local_port_range");
+        let of_both = "net/*/ip_nonlocal_bind";
+        assert_eq!(key(of_both, b"ipv4"), "net.ipv4.ip_nonlocal_bind");
+        assert_eq!(key(of_both, b"ipv6"), "net.ipv6.ip_nonlocal_bind");
         let of_interface = "net/ipv6/conf/*/disable_ipv6";
         assert_eq!(key(of_interface, b"lo"), "net.ipv6.conf.lo.disable_ipv6");
         assert_eq!(key(of_interface, b"eth0.100"), "net.ipv6.conf.eth0/100.disable_ipv6");

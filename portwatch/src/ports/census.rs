@@ -27,6 +27,8 @@ pub struct Census {
     pub repeated: u32,
     /// What could not be read, in sentences.
     pub limits: Vec<String>,
+    /// Whether every namespace was wanted, looked at and read.
+    pub all_namespaces: bool,
 }
 
 /// Reads the socket tables of the namespaces that `query` names.
@@ -35,6 +37,8 @@ pub struct Census {
 /// When none of them could be read.
 pub fn census(query: &Query) -> Result<Census, PortsError> {
     let places = netns::places(&query.netns)?;
+    // Each that could not be looked at is a limit.
+    let all_found = places.many && places.limits.is_empty();
     let mut census = Census { bind: query.bind, limits: places.limits, ..Census::default() };
     let mut refused = Vec::new();
     for place in &places.places {
@@ -50,6 +54,7 @@ pub fn census(query: &Query) -> Result<Census, PortsError> {
             Err(error) => return Err(error),
         }
     }
+    census.all_namespaces = all_found && refused.is_empty();
     match (census.tables.is_empty(), refused.len(), refused.into_iter().next()) {
         (true, _, Some(error)) => return Err(error),
         (false, count, Some(error)) => {
@@ -113,7 +118,7 @@ fn collect(
                 id.0
             ));
         }
-        return Ok(Census { tables: vec![table], bind: None, sockets, repeated, limits });
+        return Ok(Census { tables: vec![table], sockets, repeated, limits, ..Census::default() });
     }
 }
 

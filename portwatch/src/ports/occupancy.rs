@@ -28,7 +28,7 @@ pub struct Held {
     pub cookie: u64,
     /// In TIME_WAIT: seconds until it is gone, rounded up; else 0.
     pub left_s: u8,
-    /// When it was first seen open; none where that is not known, as after reading.
+    /// When it was connected, or first seen open; none where that is not known, as after reading.
     pub open_since: Option<BootNs>,
 }
 

@@ -477,10 +477,13 @@ impl Source for Live {
     }
 }
 
-/// Who connected a socket, where the programs remember that.
+/// Who connected a socket, and when, where the programs remember that.
 fn connected(tracer: &Tracer) -> Arc<Connected> {
     let owners = (tracer.owners() > 0).then(|| tracer.tables().owners());
-    Arc::new(move |cookie| owners.as_ref()?.get(cookie).as_ref().map(decode::owner))
+    Arc::new(move |cookie| {
+        let owner = owners.as_ref()?.get(cookie)?;
+        Some((decode::owner(&owner), decode::connected_at(&owner)))
+    })
 }
 
 fn total(summary: &Summary) -> u64 {

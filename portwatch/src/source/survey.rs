@@ -19,8 +19,8 @@ const SPARED: &str = "whose sockets are open was not looked for: here the progra
                       others while one is preempted; `portwatch ports` tells";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// Who connected the socket with this cookie, if that is known.
-pub(super) type Connected = dyn Fn(u64) -> Option<Process> + Send + Sync;
+/// Who connected the socket with this cookie, and when, if that is known.
+pub(super) type Connected = dyn Fn(u64) -> Option<(Process, BootNs)> + Send + Sync;
 
 /// What is remembered from one snapshot to the next.
 pub(super) struct Survey {
@@ -101,7 +101,12 @@ impl Survey {
         Ok(Snapshot {
             at,
             boot_offset_ns,
-            scope: Scope { towards: query.destination, bind: query.bind, rows_left_out: 0 },
+            scope: Scope {
+                towards: query.destination,
+                bind: query.bind,
+                rows_left_out: 0,
+                all_namespaces: census.all_namespaces,
+            },
             namespaces,
             hosts_range: host.range,
             rows,
@@ -125,15 +130,19 @@ fn left_behind(
 ) -> HashMap<u64, Identity> {
     let mut left = HashMap::new();
     for held in census.held_mut().filter(|held| held.cookie != 0) {
+        let (who, when) = connected(held.cookie).unzip();
+        // No snapshot saw it before it was connected.
+        held.open_since = when;
         if let Owner::Process(tgid) = owners.of(held)
             && let Some(process) = people.with_id(tgid)
         {
-            held.open_since = memory.saw_open(held.cookie, process, at);
+            let seen = memory.saw_open(held.cookie, process, at);
+            held.open_since = when.or(seen);
             continue;
         }
         // Nobody has it open; or somebody who may not be looked into, or who has just ended.
         let remembered = memory.saw_closed(held.cookie, at);
-        let process = connected(held.cookie).or_else(|| remembered.map(|process| Process::clone(process)));
+        let process = who.or_else(|| remembered.map(|process| Process::clone(process)));
         if let Some(process) = process {
             left.insert(held.cookie, people.who_was(process));
         }
@@ -191,4 +200,43 @@ impl People<'_> {
 
 fn identity(process: &Process) -> Identity {
     (process.tgid, process.start)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::Survey;
+    use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
+    use crate::ports::Query;
+
+    #[test]
+    fn a_connection_is_as_old_as_its_connect_where_that_was_seen() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = listener.local_addr().unwrap();
+        let _held = (TcpStream::connect(there).unwrap(), listener.accept().unwrap());
+        let process = Process {
+            tgid: Tgid(1),
+            start: BootNs(1),
+            tid: None,
+            comm: Text::default(),
+            uid: 0,
+            gid: 0,
+            cgroup: CgroupId(0),
+            details: Details::NotRead,
+        };
+        let mut survey = Survey::new();
+        let mut since = |connected: Option<BootNs>| {
+            let process = process.clone();
+            let connected = move |_: u64| Some((process.clone(), connected?));
+            let snapshot = survey.take(&Query::default(), &connected).unwrap();
+            let row = snapshot.rows.into_iter().find(|row| row.destination == Some(there)).unwrap();
+            (snapshot.at, row.open_since)
+        };
+        assert_eq!(since(Some(BootNs(7))).1, Some(BootNs(7)));
+        // A later snapshot knows only the first one that saw it.
+        let (first, unknown) = (since(None), since(Some(BootNs(9))));
+        assert!(first.1.is_some_and(|seen| seen > BootNs(9) && seen < first.0), "{first:?}");
+        assert_eq!(unknown.1, Some(BootNs(9)));
+    }
 }

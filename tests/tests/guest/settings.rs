@@ -110,6 +110,8 @@ fn each_setting_is_told_as_it_is_read() {
         ("ipv4/tcp_timestamps", ["0", "2"]),
         ("ipv4/tcp_fin_timeout", ["17", "120"]),
         ("ipv4/tcp_max_tw_buckets", ["1234", "0"]),
+        ("ipv4/ip_nonlocal_bind", ["1", "0"]),
+        ("ipv6/ip_nonlocal_bind", ["1", "0"]),
         ("ipv6/conf/all/disable_ipv6", ["1", "0"]),
         ("ipv6/conf/default/disable_ipv6", ["1", "0"]),
         ("ipv6/conf/lo/disable_ipv6", ["1", "0"]),

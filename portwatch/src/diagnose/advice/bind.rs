@@ -46,8 +46,8 @@ pub(in super::super) fn reuse_address(facts: &Facts) -> Option<Advice> {
     const WHAT: &str = "set SO_REUSEADDR before bind()";
     let is_free = facts.protocol != Protocol::Udp && !facts.is_listened_on(facts.source?.port())?;
     let how = How::Code("setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int))");
-    let gain =
-        "a service that was restarted gets a port that only its former connections have, in TIME_WAIT too";
+    let gain = "if only former connections of a service have the port, in TIME_WAIT too, which portwatch does not see: the \
+                service gets it when it is restarted";
     let cost = "not one of a socket that was bound without it, and is not in TIME_WAIT";
     is_free.then(|| Advice::helps(WHAT, how, gain.to_owned(), Some(cost.to_owned())))
 }

@@ -8,8 +8,9 @@ use crate::event::PortRange;
 
 /// What people set against TIME_WAIT.
 ///
-/// `tcp_tw_recycle` was removed by commit 4396e46187ca; `tcp_fin_timeout` is read for FIN_WAIT2 only, and
-/// `tcp_time_wait` (net/ipv4/tcp_minisocks.c) waits `TCP_TIMEWAIT_LEN`; above `tcp_max_tw_buckets` it does not wait.
+/// `tcp_tw_recycle` was removed by commit 4396e46187ca; `tcp_fin_timeout` is read for a socket in FIN_WAIT2 that no process
+/// has open (`tcp_fin_time`), and `tcp_time_wait` (net/ipv4/tcp_minisocks.c) waits `TCP_TIMEWAIT_LEN`; above
+/// `tcp_max_tw_buckets` it does not wait.
 pub(in super::super) fn about_time_wait() -> Vec<Advice> {
     vec![
         Advice::harms(
@@ -18,7 +19,8 @@ pub(in super::super) fn about_time_wait() -> Vec<Advice> {
         ),
         Advice::harms(
             "net.ipv4.tcp_fin_timeout",
-            "does not touch TIME_WAIT, which takes 60 s whatever it says; it is about FIN_WAIT2",
+            "does not touch TIME_WAIT, which takes 60 s whatever it says; it is how long a socket that its process has closed \
+             stays in FIN_WAIT2",
         ),
         Advice::harms(
             "net.ipv4.tcp_max_tw_buckets",

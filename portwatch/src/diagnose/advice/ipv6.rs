@@ -26,7 +26,10 @@ pub(in super::super) fn ipv6_source(facts: &Facts) -> Vec<Advice> {
                 "`ip -6 addr` shows which there are: one is needed whose scope reaches {}, and that is not tentative",
                 destination.ip()
             );
-            Advice::helps(ASSIGN, How::Arrangement(how), "there is something to send from".to_owned(), None)
+            let unknown = facts.settings.ipv6_disabled.is_none();
+            let condition = if unknown { "if IPv6 is on there, which portwatch does not see: " } else { "" };
+            let gain = format!("{condition}there is something to send from");
+            Advice::helps(ASSIGN, How::Arrangement(how), gain, None)
         };
         [may_be_off.then(|| enable_all(facts)), may_be_on.then(assign), Some(ipv4())]
     };
@@ -35,22 +38,33 @@ pub(in super::super) fn ipv6_source(facts: &Facts) -> Vec<Advice> {
 
 fn enable_lo(facts: &Facts) -> Advice {
     let how = setting(facts, "net.ipv6.conf.lo.disable_ipv6=0");
-    Advice::helps(ENABLE, how, "lo has ::1 again".to_owned(), Some("only if lo is up".to_owned()))
+    let gain = format!("{}lo has ::1 again", if_off(facts, "on lo"));
+    Advice::helps(ENABLE, how, gain, Some("only if lo is up".to_owned()))
 }
 
 fn enable_all(facts: &Facts) -> Advice {
     let how = setting(facts, "net.ipv6.conf.all.disable_ipv6=0");
-    let gain =
-        "interfaces that are up get addresses again: of their link at once, others from routers or by hand";
+    let gain = format!(
+        "{}interfaces that are up get addresses again: of their link at once, others from routers or by hand",
+        if_off(facts, "on the way there")
+    );
     let cost = "for every interface there, and whoever switched it off may have had reasons";
-    Advice::helps(ENABLE, how, gain.to_owned(), Some(cost.to_owned()))
+    Advice::helps(ENABLE, how, gain, Some(cost.to_owned()))
+}
+
+/// A clause to put first, where it is not known whether IPv6 is off.
+fn if_off(facts: &Facts, place: &str) -> String {
+    match facts.settings.ipv6_disabled {
+        Some(true) => String::new(),
+        _ => format!("if IPv6 is off {place}, which portwatch does not see: "),
+    }
 }
 
 /// A new network namespace begins with lo down; `addrconf_notify` (net/ipv6/addrconf.c) assigns ::1 when it comes up.
 fn bring_lo_up(facts: &Facts) -> Advice {
-    let gain = "the kernel assigns ::1 to lo when it comes up";
-    let cost = "a possibility, as portwatch does not see whether it is: `ip link show lo` does";
-    Advice::helps(UP, within(facts, "ip link set lo up"), gain.to_owned(), Some(cost.to_owned()))
+    let gain = "if lo is down, which portwatch does not see, but `ip link show lo` tells: the kernel assigns ::1 to it when it \
+                comes up";
+    Advice::helps(UP, within(facts, "ip link set lo up"), gain.to_owned(), None)
 }
 
 fn loopback_of_ipv4() -> Advice {

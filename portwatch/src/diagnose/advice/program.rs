@@ -4,6 +4,7 @@
 
 use super::{Advice, Facts, How};
 use crate::diagnose::cause::Cause;
+use crate::diagnose::facts::TIME_WAIT_S;
 use crate::diagnose::figures::{counted, grouped, per_minute};
 use crate::event::{Protocol, SocketState};
 
@@ -103,7 +104,8 @@ pub(in super::super) fn bound_the_attempts(facts: &Facts) -> Option<Advice> {
     Some(Advice::helps(WHAT, How::Arrangement(how), gain, None))
 }
 
-/// What keeps answers away: to SYNs, or to FINs.
+/// What keeps answers away: to SYNs, or to FINs. A FIN that is acknowledged ends LAST_ACK; FIN_WAIT1 goes on to FIN_WAIT2,
+/// CLOSING to TIME_WAIT (`tcp_rcv_state_process`, net/ipv4/tcp_input.c).
 pub(in super::super) fn reach_the_peer(facts: &Facts, state: SocketState) -> Option<Advice> {
     const WHAT: &str = "let the other side's answers through";
     let destination = facts.destination?;
@@ -112,7 +114,9 @@ pub(in super::super) fn reach_the_peer(facts: &Facts, state: SocketState) -> Opt
         (who, "SYNs", "an attempt that is answered, or refused, no longer waits")
     } else {
         let who = "a firewall or load balancer that has forgotten the connections, a host that is gone";
-        (who, "FINs", "a port comes back as soon as its FIN is acknowledged")
+        let gain = "once its FIN is acknowledged, a port in LAST_ACK comes back; one in CLOSING goes on to 60 s of TIME_WAIT, \
+                    and one in FIN_WAIT1 does when the other side has closed, too";
+        (who, "FINs", gain)
     };
     let how = format!(
         "look for what drops packets of {destination}: {who}; tcpdump shows {packets} sent again and again"
@@ -120,15 +124,17 @@ pub(in super::super) fn reach_the_peer(facts: &Facts, state: SocketState) -> Opt
     Some(Advice::helps(WHAT, How::Arrangement(how), gain.to_owned(), None))
 }
 
-/// The end that leaks closes: in CLOSE_WAIT this one, in FIN_WAIT2 the other one.
+/// The end that leaks closes: in CLOSE_WAIT this one, in FIN_WAIT2 the other one. Who closed first has the TIME_WAIT then.
 pub(in super::super) fn close_at_the_end(facts: &Facts, state: SocketState) -> Option<Advice> {
     const WHAT: &str = "close connections that the other side has closed";
     let held = Facts::in_states(facts.row.as_ref()?, &[state]);
-    let how = if state == SocketState::CloseWait {
-        "in the process here: close() when recv() returns 0, on the ways out after errors too"
+    let ports = counted(held, "port");
+    let (how, gain) = if state == SocketState::CloseWait {
+        let how = "in the process here: close() when recv() returns 0, on the ways out after errors too";
+        (how, format!("{ports} come back"))
     } else {
-        "in the process over there: close() when recv() returns 0"
+        let how = "in the process over there: close() when recv() returns 0";
+        (how, format!("{ports} go on to TIME_WAIT, and come back {TIME_WAIT_S} s later"))
     };
-    let gain = format!("{} come back", counted(held, "port"));
     Some(Advice::helps(WHAT, How::Arrangement(how.to_owned()), gain, None))
 }

@@ -110,7 +110,12 @@ fn a_namespace_of_its_own_is_entered_before_it_is_set() {
             Facts { inside: Some(Tgid(7)), ..there.clone() },
             "nsenter -t 7 -n sysctl -w ",
         ),
-        ("nobody is", there.clone(), "nsenter -t PID -n sysctl -w "),
+        (
+            "nobody is",
+            there.clone(),
+            "inside of network namespace 4026531840 (`lsns -t net` names a process there, for nsenter): sysctl -w ",
+        ),
+        ("nor which it is", Facts { netns: None, ..there.clone() }, "inside of its network namespace (`lsns"),
         ("portwatch is", Facts { namespace_is_own: true, ..there.clone() }, "sysctl -w "),
         ("it is the host's", Facts { namespace_is_hosts: Some(true), ..there }, "sysctl -w "),
     ];
@@ -270,12 +275,22 @@ fn without_an_ipv6_address_one_is_told_how_to_get_one() {
     let (up, assign, other) = ("ip link set lo up", "ip -6 addr", "IPv4");
     let (near, far) = ("[::1]:8080", "[2001:db8::1]:443");
     let cases = [
-        (near, Some(true), vec![enable_lo, "127.0.0.1"], vec![up, assign]),
-        (near, Some(false), vec![up, "127.0.0.1", "portwatch does not see"], vec![enable_lo, assign]),
-        (near, None, vec![enable_lo, up, "127.0.0.1"], vec![assign]),
-        (far, Some(true), vec![enable, other], vec![up, assign]),
-        (far, Some(false), vec![assign, other], vec![up, enable]),
-        (far, None, vec![assign, enable, other], vec![up]),
+        (near, Some(true), vec![enable_lo, "127.0.0.1"], vec![up, assign, "| if "]),
+        (near, Some(false), vec![up, "127.0.0.1", "| if lo is down"], vec![enable_lo, assign]),
+        (
+            near,
+            None,
+            vec![enable_lo, up, "127.0.0.1", "| if IPv6 is off on lo", "| if lo is down"],
+            vec![assign],
+        ),
+        (far, Some(true), vec![enable, other], vec![up, assign, "| if "]),
+        (far, Some(false), vec![assign, other], vec![up, enable, "| if "]),
+        (
+            far,
+            None,
+            vec![assign, enable, other, "| if IPv6 is on there", "| if IPv6 is off on the way"],
+            vec![up],
+        ),
     ];
     for (destination, disabled, there, absent) in cases {
         let said = with(destination, disabled);

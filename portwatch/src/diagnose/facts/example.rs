@@ -32,6 +32,7 @@ pub(in super::super) fn healthy() -> Facts {
         listeners: Some(vec![22, 5432, 9100]),
         row: Some(row(&[(SocketState::Established, 40), (SocketState::TimeWait, 900)])),
         ends_per_minute: Some(900),
+        netns: Some(NETNS),
         namespace_is_own: true,
         bound_visible: Some(true),
         settings: Settings {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::Facts;
 use crate::diagnose::{Cause, Path};
 use crate::event::{
-    Call, Details, Failure, Holder, Holding, Namespace, Occupancy, Protocol, Settings, Snapshot, Tgid,
-    TimeWait,
+    Call, Details, Failure, Holder, Holding, Namespace, Occupancy, Process, Protocol, Settings, Snapshot,
+    Tgid, TimeWait,
 };
 
 impl Facts {
@@ -19,6 +19,7 @@ impl Facts {
         let facts = Self {
             source: row.source.map(|source| SocketAddr::new(source, 0)),
             destination: row.destination,
+            netns: Some(row.netns),
             ..Self::new(row.protocol)
         };
         facts.found(
@@ -49,7 +50,8 @@ impl Facts {
             destination: fault.destination().filter(|destination| known(*destination)),
             range: Some(failure.port_range),
             own_range: failure.own_range,
-            inside: Some(failure.process.tgid).filter(|tgid| *tgid != Tgid(0)),
+            netns: Some(failure.netns),
+            inside: living(&failure.process),
             ..Self::new(fault.protocol)
         };
         let namespace = snapshot.namespaces.iter().find(|namespace| namespace.id == failure.netns);
@@ -63,12 +65,9 @@ impl Facts {
             .map(|time_wait| time_wait.last_10_s * 60 / u32::from(TimeWait::COUNTED_S));
         let holders = row.map_or(&[][..], |row| &row.holders);
         // Who has something open is there still; who left a TIME_WAIT may be gone, and another have its id.
-        let holder = holders.iter().find_map(|holding| match &holding.holder {
-            Holder::Process(process)
-                if holding.count > holding.time_wait && process.details != Details::Exited =>
-            {
-                Some(process.tgid)
-            }
+        let has_open = |holding: &&Holding| holding.count > holding.time_wait;
+        let holder = holders.iter().filter(has_open).find_map(|holding| match &holding.holder {
+            Holder::Process(process) => living(process),
             _ => None,
         });
         Self {
@@ -95,6 +94,11 @@ impl Facts {
     }
 }
 
+/// Its id, if it was alive when somebody looked.
+fn living(process: &Process) -> Option<Tgid> {
+    matches!(process.details, Details::Read { .. }).then_some(process.tgid)
+}
+
 /// Who has the ports that no connect() gets.
 fn binders(snapshot: &Snapshot, namespace: &Namespace) -> Vec<Holding> {
     let any = |row: &&Occupancy| {
@@ -104,4 +108,41 @@ fn binders(snapshot: &Snapshot, namespace: &Namespace) -> Vec<Holding> {
             && row.destination.is_none()
     };
     snapshot.rows.iter().find(any).map_or_else(Vec::new, |row| row.holders.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::diagnose::facts::example::{failure, holding, row, snapshot};
+    use crate::diagnose::{Cause, Facts, Path};
+    use crate::event::{BootNs, Details, Holder, Holding, SocketState, Tgid};
+
+    #[test]
+    fn the_way_into_a_namespace_is_a_process_that_was_alive() {
+        let read = || Details::Read { exe: None, cmdline: None };
+        let held_by = |pid, details: Details| {
+            let mut holding = holding("java", pid, 10);
+            if let Holder::Process(process) = &mut holding.holder {
+                process.details = details;
+            }
+            holding
+        };
+        let left = Holding { time_wait: 10, ..held_by(5, read()) };
+        let cases = [
+            ("who holds ports", vec![held_by(7, read())], read(), Some(7)),
+            ("the next of them", vec![held_by(6, Details::Exited), held_by(7, read())], read(), Some(7)),
+            ("who failed", vec![held_by(6, Details::NotRead)], read(), Some(812)),
+            ("who failed, not who left a TIME_WAIT", vec![left], read(), Some(812)),
+            ("nobody", vec![held_by(6, Details::Exited)], Details::Exited, None),
+            ("nobody that somebody looked at", vec![], Details::NotRead, None),
+        ];
+        for (what, holders, details, expected) in cases {
+            let mut row = row(&[(SocketState::Established, 28_232)]);
+            row.holders = holders;
+            let (path, snapshot) = (Path::of(&row), snapshot(BootNs(2_000_000_000), vec![row]));
+            let mut failure = failure();
+            failure.process.details = details;
+            let facts = Facts::of_failure(&failure, Cause::RangeExhausted, &path, &snapshot);
+            assert_eq!((facts.inside, facts.netns), (expected.map(Tgid), Some(failure.netns)), "{what}");
+        }
+    }
 }

@@ -1,9 +1,9 @@
 //! Streams made up, and what is said of them.
 
-use super::{Observer, Opinion, Pressure, Verdict};
-use crate::diagnose::Cause;
+use super::{Observer, Opinion, Pressure, Sight, Verdict};
 use crate::diagnose::facts::example::{failure, row, snapshot};
 use crate::diagnose::trouble::Troubles;
+use crate::diagnose::{Cause, Forecast};
 use crate::event::{
     BootNs, Call, Destination, Errno, Failure, Item, Occupancy, Protocol, Scope, SocketState, Stage, TimeWait,
 };
@@ -13,6 +13,11 @@ const OPEN: SocketState = SocketState::Established;
 fn verdicts(opinions: Vec<Opinion>) -> Vec<Verdict> {
     let verdict = |opinion| if let Opinion::Verdict(verdict) = opinion { Some(verdict) } else { None };
     opinions.into_iter().filter_map(verdict).collect()
+}
+
+fn pressures(opinions: Vec<Opinion>) -> Vec<Pressure> {
+    let pressure = |opinion| if let Opinion::Pressure(pressure) = opinion { Some(pressure) } else { None };
+    opinions.into_iter().filter_map(pressure).collect()
 }
 
 fn look(observer: &mut Observer, second: u64, rows: Vec<Occupancy>) -> Vec<Opinion> {
@@ -134,13 +139,78 @@ fn a_snapshot_of_something_else_says_nothing_of_a_row() {
     assert_eq!(warned(&observer.see(&limited(443, 13, Vec::new()))), 1);
 }
 
+/// A look with so many open connections in another row, the least full of those that are there.
+fn shortened(second: u64, least_full: Option<u32>) -> Item {
+    let other = |used| Occupancy { source: Some([10, 0, 0, 9].into()), ..row(&[(OPEN, used)]) };
+    let rows = least_full.into_iter().map(other).collect();
+    let mut shortened = snapshot(BootNs(second * 1_000_000_000), rows);
+    shortened.scope.rows_left_out = 7;
+    Item::Ports(shortened)
+}
+
 #[test]
-fn rows_that_were_left_out_are_not_taken_for_free_ones() {
+fn a_row_that_was_left_out_has_recovered_if_fuller_ones_are_below_the_threshold() {
+    // 70 % of 28,232 are 19,762.4.
+    for (least_full, over) in [(None, None), (Some(19_763), None), (Some(19_762), Some(19_762))] {
+        let mut observer = Observer::new(Some(800));
+        look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
+        let told: Vec<_> = pressures(observer.see(&shortened(2, least_full)))
+            .into_iter()
+            .map(|pressure| (pressure.is_over, pressure.sight, pressure.forecast.used))
+            .collect();
+        let expected: Vec<_> = over.map(|used| (true, Sight::LeftOut, used)).into_iter().collect();
+        assert_eq!(told, expected, "{least_full:?}");
+        // Once it is over, the next one is a warning again.
+        let again = pressures(look(&mut observer, 3, vec![row(&[(OPEN, 28_232)])]));
+        assert_eq!(again.len(), usize::from(over.is_some()), "{least_full:?}: {again:?}");
+    }
+}
+
+#[test]
+fn a_namespace_that_has_gone_has_recovered_if_all_were_looked_for() {
+    for (all_namespaces, over) in [(true, vec![(true, Sight::Gone)]), (false, vec![])] {
+        let mut observer = Observer::new(Some(800));
+        look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
+        let mut elsewhere = snapshot(BootNs(2_000_000_000), Vec::new());
+        elsewhere.namespaces[0].id.0 += 1;
+        elsewhere.scope.all_namespaces = all_namespaces;
+        let told = |observer: &mut Observer| {
+            let told = pressures(observer.see(&Item::Ports(elsewhere.clone())));
+            told.iter().map(|pressure| (pressure.is_over, pressure.sight)).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&mut observer), over, "all were looked for: {all_namespaces}");
+        assert_eq!(told(&mut observer), [], "it is said once");
+    }
+}
+
+#[test]
+fn warnings_that_are_remembered_are_bounded_and_the_one_seen_longest_ago_makes_room() {
+    let mut observer = Observer::new(Some(800));
+    let full = |device: u32| Occupancy { device, ..row(&[(OPEN, 28_232)]) };
+    let mut told = |second: u64, devices: std::ops::Range<u32>, covered: bool| {
+        let mut looked = snapshot(BootNs(second * 1_000_000_000), devices.map(full).collect());
+        // What is not asked about may be as it was.
+        let port = if covered { 443 } else { 80 };
+        looked.scope.towards = Some(Destination { network: None, port: Some(port) });
+        pressures(observer.see(&Item::Ports(looked))).len()
+    };
+    assert_eq!(told(1, 0..4_096, true), 4_096);
+    assert_eq!(told(2, 4_096..4_098, false), 2, "two others make room");
+    assert_eq!(told(3, 4_096..4_098, false), 0);
+    assert_eq!(told(4, 0..4_096, true), 2, "these are warned of again");
+}
+
+#[test]
+fn a_row_beyond_those_that_are_followed_has_what_it_has() {
     let mut observer = Observer::new(Some(800));
     look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
-    let mut shortened = snapshot(BootNs(2_000_000_000), Vec::new());
-    shortened.scope.rows_left_out = 7;
-    assert_eq!(observer.see(&Item::Ports(shortened)), []);
+    for (used, recovered) in [(20_000, None), (10_000, Some(10_000))] {
+        let other = |n: u32| Occupancy { device: n + 1, ..row(&[(OPEN, used)]) };
+        let rows = (0..5_000).map(other).chain([row(&[(OPEN, used)])]).collect();
+        let told = pressures(look(&mut observer, 2, rows));
+        let of_it = told.iter().find(|pressure| pressure.path.device == 0);
+        assert_eq!(of_it.map(|pressure| pressure.forecast.used), recovered);
+    }
 }
 
 #[test]
@@ -217,20 +287,28 @@ fn calls_that_fail_are_told_beside_what_ends() {
     assert!(sentence.contains("470 connections end in a second, and at least 10 calls fail"), "{sentence}");
 }
 
-/// Ten minutes of a client that opens and closes connections: warnings and recoveries.
-fn ten_minutes(ends_per_s: u32) -> usize {
+/// Ten minutes of a client that opens and closes connections, and keeps so many more open each second: warnings and
+/// recoveries, with this value of `tcp_tw_reuse`.
+fn minutes(ends_per_s: u32, leaks_per_s: u32, tcp_tw_reuse: u8) -> Vec<Pressure> {
     let mut observer = Observer::new(Some(800));
-    let mut told = 0;
+    let mut told = Vec::new();
     for second in (2..600).step_by(2) {
-        let waiting = ends_per_s * u32::try_from(second).unwrap().min(60);
+        let passed = u32::try_from(second).unwrap();
         // How many are open at a time is chance.
-        let open = u32::try_from(second * 7919 % 11).unwrap();
+        let open = (leaks_per_s * passed + u32::try_from(second * 7919 % 11).unwrap()).min(28_232);
+        let waiting = (ends_per_s * passed.min(60)).min(28_232 - open);
         let mut row = row(&[(SocketState::TimeWait, waiting), (OPEN, open)]);
-        row.time_wait = Some(TimeWait { last_10_s: ends_per_s * 10, over_in_s: 60 });
-        let opinions = look(&mut observer, second, vec![row]);
-        told += opinions.iter().filter(|opinion| matches!(opinion, Opinion::Pressure(_))).count();
+        row.time_wait =
+            (waiting > 0).then_some(TimeWait { last_10_s: waiting.min(ends_per_s * 10), over_in_s: 60 });
+        let mut looked = snapshot(BootNs(second * 1_000_000_000), vec![row]);
+        looked.namespaces[0].settings.tcp_tw_reuse = Some(tcp_tw_reuse);
+        told.extend(pressures(observer.see(&Item::Ports(looked))));
     }
     told
+}
+
+fn ten_minutes(ends_per_s: u32) -> usize {
+    minutes(ends_per_s, 0, 0).len()
 }
 
 #[test]
@@ -241,6 +319,42 @@ fn a_load_that_levels_off_below_the_threshold_is_no_reason_to_warn() {
     }
     assert_eq!(ten_minutes(400), 1);
     assert_eq!(ten_minutes(600), 1);
+}
+
+#[test]
+fn ports_in_time_wait_that_are_taken_over_are_no_reason_to_warn_and_open_connections_are() {
+    // 424 a second keep nine tenths of the ports in TIME_WAIT.
+    let cases = [
+        ("not taken over", 424, 0, 0, true),
+        ("taken over", 424, 0, 1, false),
+        ("taken over, all of them", 2_000, 0, 1, false),
+        ("loopback only, and this is not", 424, 0, 2, true),
+        ("taken over, beside a leak", 300, 60, 1, true),
+        ("nothing but a leak", 0, 60, 1, true),
+    ];
+    for (what, ends_per_s, leaks_per_s, tcp_tw_reuse, warned) in cases {
+        let told = minutes(ends_per_s, leaks_per_s, tcp_tw_reuse);
+        assert_eq!(
+            told.iter().filter(|pressure| !pressure.is_over).count(),
+            usize::from(warned),
+            "{what}: {told:?}"
+        );
+    }
+    // What is taken over counts neither at the threshold nor as growth: 60 a second are a minute and a half.
+    let Forecast { used, blocked, full_in, .. } = minutes(300, 60, 1)[0].forecast;
+    assert!((22_586..22_900).contains(&blocked) && used > blocked + 5_000, "{blocked} of {used}");
+    assert!(full_in.is_some_and(|time| (80..100).contains(&time.as_secs())), "{full_in:?}");
+}
+
+#[test]
+fn a_row_that_time_wait_fills_gets_no_verdict_where_it_is_taken_over() {
+    for (tcp_tw_reuse, rules) in [(0, vec!["time-wait"]), (1, vec![])] {
+        let mut looked = snapshot(BootNs(1), vec![row(&[(SocketState::TimeWait, 27_000), (OPEN, 30)])]);
+        looked.namespaces[0].settings.tcp_tw_reuse = Some(tcp_tw_reuse);
+        let told = verdicts(Observer::default().see(&Item::Ports(looked)));
+        let told: Vec<_> = told.iter().flat_map(|it| &it.diagnoses).map(|diagnosis| diagnosis.rule).collect();
+        assert_eq!(told, rules, "tcp_tw_reuse is {tcp_tw_reuse}");
+    }
 }
 
 #[test]

@@ -118,6 +118,7 @@ fn each_rule_says_this_case_with_its_numbers() {
 fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
     let loopback = |tcp_tw_reuse, cause| Facts {
         cause,
+        ends_per_minute: Some(27_900),
         destination: Some("127.0.0.1:8080".parse().unwrap()),
         settings: Settings { tcp_tw_reuse, ..healthy().settings },
         row: Some(Occupancy { time_wait: Some(YOUNG), ..row(&[(SocketState::TimeWait, 28_232)]) }),
@@ -128,8 +129,56 @@ fn time_wait_that_is_taken_over_is_no_shortage_before_one_is_felt() {
     assert!(says("time-wait", &loopback(Some(0), None)).contains("470 connects/s are the most"));
     let failed = says("time-wait", &loopback(Some(2), Some(Cause::RangeExhausted)));
     assert!(failed.contains("tcp_tw_reuse would give them out again after 1000 ms"), "{failed}");
+    assert!(failed.contains("; at least 465 connections end in a second"), "{failed}");
+    let in_full = says("time-wait", &loopback(Some(0), None));
+    assert!(in_full.contains("; 465 connections end in a second"), "{in_full}");
     let unknown = says("time-wait", &loopback(None, Some(Cause::RangeExhausted)));
     assert!(!unknown.contains("are the most") && !unknown.contains("tcp_tw_reuse"), "{unknown}");
+}
+
+#[test]
+fn a_port_of_who_closed_first_is_not_said_to_come_back_before_time_wait_is_over() {
+    let cases = [
+        ("close-wait", "27,000 ports come back"),
+        ("peer-keeps-open", "20,000 ports go on to TIME_WAIT, and come back 60 s later"),
+        ("unfinished-close", "a port in LAST_ACK comes back; one in CLOSING goes on to 60 s of TIME_WAIT"),
+    ];
+    for (name, expected) in cases {
+        let advice = (rule(name).advice)(&(rule(name).example)());
+        let gains = advice.iter().filter_map(|advice| match &advice.standing {
+            Standing::Helps { gain, .. } => Some(gain.as_str()),
+            _ => None,
+        });
+        assert!(gains.clone().any(|gain| gain.contains(expected)), "{name}: {:?}", gains.collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn udp_sockets_that_have_nearly_every_port_are_told_before_one_finds_none() {
+    let with = |used, cause| Facts {
+        cause,
+        protocol: Protocol::Udp,
+        source: None,
+        destination: None,
+        row: Some(row(&[(SocketState::Bound, used)])),
+        ..healthy()
+    };
+    let cases = [
+        ("far from all", with(22_585, None), "silent"),
+        (
+            "nearly all",
+            with(22_586, None),
+            "UDP sockets have 22,586 of the 28,232 ports of 32768-60999: a UDP port is taken wherever its socket sends, so \
+             one socket for many requests serves better than one for each; java (pid 812) has 22,586",
+        ),
+        ("of TCP, bound", Facts { protocol: Protocol::Tcp, ..with(28_232, None) }, "silent"),
+        ("another reason", with(28_232, Some(Cause::NoSourceAddress)), "silent"),
+    ];
+    for (what, facts, expected) in cases {
+        assert_eq!(says("udp-sockets", &facts), expected, "{what}");
+        let others = verdict(&facts).into_iter().filter(|diagnosis| diagnosis.rule != "udp-sockets");
+        assert_eq!(others.count(), 0, "{what}");
+    }
 }
 
 #[test]

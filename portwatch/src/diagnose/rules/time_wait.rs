@@ -59,8 +59,10 @@ fn check(facts: &Facts) -> Option<Evidence> {
     let fails = facts.failures_per_minute.map_or_else(String::new, |rate| {
         format!(", and at least {} calls fail, retries included", per_minute(rate))
     });
+    // A port that is taken over is counted once, however many connections it has had meanwhile.
+    let at_least = if facts.waits_in_full() { "" } else { "at least " };
     let rate = facts.ends_per_minute.map_or_else(String::new, |rate| {
-        format!("; {} connections end in a second{fails}", per_minute(rate))
+        format!("; {at_least}{} connections end in a second{fails}", per_minute(rate))
     });
     Some(Evidence {
         weight_permille,

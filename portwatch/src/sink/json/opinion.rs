@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::{endpoint, object, recent_search, when};
 use crate::clock::Clock;
 use crate::diagnose::{
-    Advice, Diagnosis, Forecast, How, Opinion, Path, Pressure, Slowness, Standing, Verdict,
+    Advice, Diagnosis, Forecast, How, Opinion, Path, Pressure, Sight, Slowness, Standing, Verdict,
 };
 use crate::event::BootNs;
 
@@ -17,8 +17,9 @@ pub(super) fn line(opinion: &Opinion, clock: Clock) -> Option<Value> {
             ("verdict", verdict.at, &verdict.path, self::verdict(verdict))
         }
         Opinion::Verdict(_) => return None,
-        Opinion::Pressure(Pressure { at, path, is_over, forecast }) => {
-            (kind(*is_over), *at, path, signal("ports", self::forecast(forecast)))
+        Opinion::Pressure(pressure) => {
+            let Pressure { at, path, is_over, .. } = pressure;
+            (kind(*is_over), *at, path, signal("ports", self::pressure(pressure)))
         }
         Opinion::Slowness(Slowness { at, path, is_over, search }) => {
             (kind(*is_over), *at, path, signal("search_time", recent_search(search)))
@@ -105,11 +106,31 @@ fn advice(Advice { what, standing }: &Advice) -> Value {
     Value::Object(value)
 }
 
+fn pressure(Pressure { sight, forecast, .. }: &Pressure) -> Map<String, Value> {
+    let mut fields = self::forecast(forecast);
+    let known = match sight {
+        Sight::Row => None,
+        Sight::LeftOut => Some("at_most"),
+        Sight::Gone => Some("gone"),
+    };
+    fields.extend(known.map(|name| (name.to_owned(), json!(true))));
+    fields
+}
+
 fn forecast(forecast: &Forecast) -> Map<String, Value> {
-    let Forecast { used, usable, growth_per_s, ends_per_s, full_in, levels_off_at, time_wait_over_in } =
-        *forecast;
+    let Forecast {
+        used,
+        blocked,
+        usable,
+        growth_per_s,
+        ends_per_s,
+        full_in,
+        levels_off_at,
+        time_wait_over_in,
+    } = *forecast;
     let mut fields = object(json!({ "used": used, "usable": usable, "ends_per_s": rounded(ends_per_s) }));
     let known = [
+        ("blocked", (blocked != used).then(|| Value::from(blocked))),
         ("growth_per_s", growth_per_s.map(rounded)),
         ("full_in_s", full_in.map(|time| rounded(time.as_secs_f64()))),
         ("levels_off_at", levels_off_at.map(Value::from)),

@@ -29,12 +29,15 @@ fn head(snapshot: &Snapshot, clock: Clock) -> Value {
     if let Some(visible) = snapshot.bound_visible {
         line.insert("bound_visible".to_owned(), json!(visible));
     }
-    let Scope { towards, bind, rows_left_out } = &snapshot.scope;
+    let Scope { towards, bind, rows_left_out, all_namespaces } = &snapshot.scope;
     if let Some(towards) = towards {
         line.insert("towards".to_owned(), there(*towards));
     }
     if let Some(bind) = bind {
         line.insert("bind".to_owned(), json!(bind.to_string()));
+    }
+    if *all_namespaces {
+        line.insert("all_namespaces".to_owned(), json!(true));
     }
     line.insert("namespaces".to_owned(), snapshot.namespaces.iter().map(namespace).collect());
     if let Some(hosts_range) = snapshot.hosts_range {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::holders::held_by;
 use super::ports::states;
 use super::short;
-use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Slowness, Standing, Verdict};
+use crate::diagnose::{Advice, Diagnosis, Forecast, How, Path, Pressure, Sight, Slowness, Standing, Verdict};
 use crate::event::{BootNs, Occupancy};
 use crate::term::{Paint, clean};
 
@@ -106,12 +106,23 @@ pub(super) fn sentence(diagnosis: &Diagnosis) -> String {
 
 /// A warning, or that its reason is over.
 pub(super) fn pressure(pressure: &Pressure, time: &str, paint: Paint) -> String {
-    let Pressure { path, is_over, forecast, .. } = pressure;
+    let Pressure { path, is_over, sight, forecast, .. } = pressure;
+    let at_most = match sight {
+        Sight::Row => "",
+        Sight::LeftOut => "at most ",
+        Sight::Gone => {
+            return format!("recovered: {time} the ports {} are gone, as the namespace is", place(path));
+        }
+    };
     let word = if *is_over { "recovered" } else { "warning" };
-    let percent = u64::from(forecast.used) * 100 / u64::from(forecast.usable.max(1));
-    let Forecast { used, usable, .. } = forecast;
+    let Forecast { used, blocked, usable, .. } = forecast;
+    let percent = u64::from(*blocked) * 100 / u64::from((*usable).max(1));
+    let free = match used.saturating_sub(*blocked) {
+        0 => String::new(),
+        free => format!("; {free} of them, in TIME_WAIT, may be taken over and do not count"),
+    };
     let text = format!(
-        "{word}: {time} {percent}% of the ports {} are taken ({used} of {usable}){}",
+        "{word}: {time} {at_most}{percent}% of the ports {} are taken ({used} of {usable}{free}){}",
         place(path),
         outlook(forecast)
     );

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::{forecast, in_full, in_short, pressure};
-use crate::diagnose::{Advice, Cause, Diagnosis, Evidence, Forecast, How, Path, Pressure, Standing, Verdict};
+use crate::diagnose::{
+    Advice, Cause, Diagnosis, Evidence, Forecast, How, Path, Pressure, Sight, Standing, Verdict,
+};
 use crate::event::{BootNs, NetnsId, Tgid};
 use crate::term::Paint;
 
@@ -45,6 +47,7 @@ fn verdict() -> Verdict {
 fn expected() -> Forecast {
     Forecast {
         used: 90,
+        blocked: 90,
         usable: 100,
         growth_per_s: Some(2.0),
         ends_per_s: 0.0,
@@ -92,16 +95,38 @@ fn in_full_it_groups_advice_by_what_it_is_worth() {
 
 #[test]
 fn a_warning_has_its_numbers_and_what_comes_next() {
-    let warning = Pressure { at: BootNs(1), path: path(), is_over: false, forecast: expected() };
+    let warning =
+        Pressure { at: BootNs(1), path: path(), is_over: false, sight: Sight::Row, forecast: expected() };
     assert_eq!(
         pressure(&warning, "12:00:00.000", Paint::Plain),
         "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are taken (90 of 100); grows by 2.0/s; \
          at this rate none is left in 5 s; those in TIME_WAIT now are gone in 42 s"
     );
-    let free = Forecast { used: 3, growth_per_s: None, full_in: None, time_wait_over_in: None, ..expected() };
+    let reused =
+        Forecast { used: 97, growth_per_s: None, full_in: None, time_wait_over_in: None, ..expected() };
+    assert_eq!(
+        pressure(&Pressure { forecast: reused, ..warning }, "12:00:00.000", Paint::Plain),
+        "warning: 12:00:00.000 90% of the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are taken (97 of 100; 7 of them, in \
+         TIME_WAIT, may be taken over and do not count)"
+    );
+    let free = Forecast {
+        used: 3,
+        blocked: 3,
+        growth_per_s: None,
+        full_in: None,
+        time_wait_over_in: None,
+        ..expected()
+    };
     let over = Pressure { is_over: true, forecast: free, ..warning };
     let text = pressure(&over, "12:00:00.000", Paint::Plain);
     assert!(text.starts_with("recovered: ") && text.ends_with("taken (3 of 100)"), "{text}");
+    let with = |sight| pressure(&Pressure { sight, ..over }, "12:00:00.000", Paint::Plain);
+    let text = with(Sight::LeftOut);
+    assert!(text.starts_with("recovered: 12:00:00.000 at most 3% of the ports "), "{text}");
+    assert_eq!(
+        with(Sight::Gone),
+        "recovered: 12:00:00.000 the ports from 10.0.0.1 to 10.0.0.2:443 in netns 4 are gone, as the namespace is"
+    );
 }
 
 #[test]
@@ -126,7 +151,7 @@ fn places_without_a_source_or_a_destination_have_words() {
         (Path { device: 3, ..path() }, "to 10.0.0.2:443 (interface 3) in netns 4 are"),
     ] {
         let text = pressure(
-            &Pressure { at: BootNs(1), path, is_over: false, forecast: expected() },
+            &Pressure { at: BootNs(1), path, is_over: false, sight: Sight::Row, forecast: expected() },
             "",
             Paint::Plain,
         );
