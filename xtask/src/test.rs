@@ -212,15 +212,8 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     for booted in chosen(&args.kernel) {
         report.add(booted.to_string(), run(&booted, &EACH));
     }
-    let usual = Booted { series: bench::KERNEL, option: None };
-    report.add("long runs".to_owned(), run(&usual, &LONG));
-    if filter.is_none() {
-        report.add("socket tables".to_owned(), reading::check(&programs.census_cost));
-        let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
-        report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
-    }
     if let Some(document) = document {
-        // A kernel's row says that portwatch's own tests held where they need no kernel, too.
+        // A kernel's row says that portwatch's own tests held where they need no kernel, too; what follows is about one kernel.
         let rows: &[String] = if report.is_good(HOST) { &report.rows } else { &[] };
         let text = RESULTS.filled(&document, &merged(RESULTS.content(&document)?, rows))?;
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
@@ -229,6 +222,13 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
             path.display(),
             rows.len()
         );
+    }
+    let usual = Booted { series: bench::KERNEL, option: None };
+    report.add("long runs".to_owned(), run(&usual, &LONG));
+    if filter.is_none() {
+        report.add("socket tables".to_owned(), reading::check(&programs.census_cost));
+        let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
+        report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
     }
     Ok(report.print())
 }
