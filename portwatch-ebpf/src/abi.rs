@@ -423,8 +423,11 @@ pub const COUNTER_OWNERS_FORGOTTEN: u32 = 11;
 pub const COUNTER_SYSCTLS_LOST: u32 = 12;
 /// Index into the map of counters: an answer of the network that was reported. Only the kernel side reads it.
 pub const COUNTER_ANSWERS: u32 = 13;
+/// Index into the map of counters: a bind, or a socket of UDP that got no port, whose fexit program did not run, and which
+/// the return of the system call told of.
+pub const COUNTER_CALLS_MADE_UP: u32 = 14;
 /// Number of counters.
-pub const COUNTERS: u32 = 14;
+pub const COUNTERS: u32 = 15;
 
 /// Places for owners unless the user says otherwise, 9 MiB. While no more than half of them are needed, as by 1,092 connects
 /// a second for as long as [`TIME_WAIT_NS`], 99 in 100 keep theirs: of a group of 8 more than 8 are needed seldom.
@@ -593,6 +596,12 @@ pub const TASK_BY_PROBE: u32 = 1;
 /// [`Duties::task_by`]: neither is allowed: start time and name of the leader stay unknown.
 pub const TASK_NOT_READ: u32 = 2;
 
+/// [`Duties::tracepoints`]: they alone see what fails: fexit programs cannot be attached.
+pub const TRACEPOINTS_ALONE: u32 = 1;
+/// [`Duties::tracepoints`]: at the return of system calls it is looked for binds, and sockets of UDP without a port, whose
+/// fexit program the kernel skipped.
+pub const TRACEPOINTS_MAKE_UP: u32 = 2;
+
 /// What the programs do besides reporting, and by which means.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -607,7 +616,7 @@ pub struct Duties {
     pub all_errors: u32,
     /// 1 to measure searches for a port.
     pub search_times: u32,
-    /// 1 where tracepoints alone see what fails: fexit programs cannot be attached.
+    /// 0, [`TRACEPOINTS_ALONE`] or [`TRACEPOINTS_MAKE_UP`].
     pub tracepoints: u32,
     /// Records that one key may send in one window.
     pub detail_per_window: u32,
@@ -669,5 +678,5 @@ const _: () = {
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);
     assert!(size_of::<Settings>() == size_of::<Layout>() + size_of::<Filter>() + size_of::<Duties>());
-    assert!(COUNTER_ANSWERS + 1 == COUNTERS);
+    assert!(COUNTER_CALLS_MADE_UP + 1 == COUNTERS);
 };

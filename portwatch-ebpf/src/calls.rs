@@ -1,11 +1,14 @@
-//! The arguments of a function that a thread is in, for programs at its return that are not given them.
+//! What a program leaves for another one that the same call of the same thread passes later.
 //!
-//! In: the beginning of a function. Out: its arguments, at its return. The only user of [`CALLS`].
+//! In: the beginning of a function, or that a call was seen to fail. Out: the arguments of the function, for a program at its
+//! return that is not given them; or whether the failure was seen, for one at the return of the system call. A kernel has
+//! programs of one of these kinds only. The only user of [`CALLS`].
 
 use aya_ebpf::helpers::bpf_get_current_pid_tgid;
-use portwatch_ebpf::abi::COUNTER_CALLS_UNKNOWN;
+use portwatch_ebpf::abi::{COUNTER_CALLS_UNKNOWN, COUNTER_REPORTED_FULL, TRACEPOINTS_MAKE_UP};
 
 use crate::counter::count;
+use crate::layout::setting;
 use crate::maps::CALLS;
 use crate::notes::PLACES;
 
@@ -64,4 +67,39 @@ pub(crate) fn end() -> Call {
     }
     count(COUNTER_CALLS_UNKNOWN);
     Call { tid: 0, sock: 0, given: 0, bytes: 0 }
+}
+
+/// The current call fails on `sock`, and the program that sees it runs: nobody else is to tell of it.
+#[inline(always)]
+pub(crate) fn failure_seen(sock: *const u8) {
+    if setting!(duties.tracepoints) != TRACEPOINTS_MAKE_UP {
+        return;
+    }
+    let tid = u64::from(bpf_get_current_pid_tgid() as u32);
+    if let Some(place) = CALLS.get_ptr_mut(tid as u32 % PLACES) {
+        // SAFETY: the map's memory.
+        unsafe {
+            if (*place).tid != 0 && (*place).tid != tid {
+                // Another thread's, which has yet to return; or it never does, as it has not come by a system call.
+                count(COUNTER_REPORTED_FULL);
+            }
+            *place = Call { tid, sock: sock as u64, given: 0, bytes: 0 };
+        }
+    }
+}
+
+/// Whether the failure of the current call on `sock` was seen; on any socket where that is null, as one of MPTCP has others
+/// below it.
+#[inline(always)]
+pub(crate) fn was_seen(sock: *const u8) -> bool {
+    let tid = bpf_get_current_pid_tgid() as u32;
+    let Some(place) = CALLS.get_ptr_mut(tid % PLACES) else { return false };
+    // SAFETY: the map's memory.
+    unsafe {
+        if (*place).tid != u64::from(tid) {
+            return false;
+        }
+        (*place).tid = 0;
+        sock.is_null() || (*place).sock == sock as u64
+    }
 }

@@ -56,6 +56,7 @@ fn report_failure<M: Memory>(sock: *const u8, result: u64) {
     let Some(Kind { protocol: PROTOCOL_UDP, flags, .. }) = (unsafe { sock::kind::<M>(sock) }) else {
         return;
     };
+    calls::failure_seen(sock);
     let call = task::call();
     // SAFETY: as above.
     let asked = unsafe { user::asked().or_nowhere::<M>(sock) };

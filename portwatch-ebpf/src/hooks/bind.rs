@@ -98,6 +98,7 @@ fn failed_whole(call: &Call, result: u64) -> Done {
 #[inline(always)]
 fn report_failure<M: Memory>(sock: *const u8, result: u64, asked: &Asked) {
     let errno = errno(result);
+    calls::failure_seen(sock);
     // Whether a port was asked for is part of the question.
     if !bind_is_wanted(errno, asked.port_be) || (errno == EADDRINUSE && !asked.known) {
         return;

@@ -11,7 +11,7 @@ use core::ffi::c_void;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
-use portwatch_ebpf::abi::{CALL_CONNECT, Caller, PLACE_NETWORK};
+use portwatch_ebpf::abi::{CALL_CONNECT, Caller, PLACE_NETWORK, TRACEPOINTS_ALONE};
 
 use crate::layout::{Memory, Typed, setting};
 use crate::maps::CALLERS;
@@ -35,7 +35,7 @@ pub(crate) fn state_changed(ctx: BtfTracePointContext) -> i32 {
         || (setting!(duties.all_errors) == 1 && before == SYN_RECV && is_somebodys(ctx.arg(0)))
     {
         left(ctx.as_ptr());
-    } else if setting!(duties.tracepoints) == 1
+    } else if setting!(duties.tracepoints) == TRACEPOINTS_ALONE
         && setting!(duties.successes) == 1
         && ctx.arg::<i32>(2) == SYN_SENT
     {
@@ -71,7 +71,7 @@ fn left(context: *mut c_void) -> Done {
         }
         let is_first = ctx.arg::<i32>(1) == SYN_SENT;
         let closed = ctx.arg::<i32>(2) == CLOSE;
-        if is_first && closed && error == 0 && setting!(duties.tracepoints) == 1 {
+        if is_first && closed && error == 0 && setting!(duties.tracepoints) == TRACEPOINTS_ALONE {
             failed_at_once(sock);
         }
         // What a listener made was no connect.

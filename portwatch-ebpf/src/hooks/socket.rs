@@ -16,11 +16,11 @@ use crate::answers::{is_answer, told_late};
 use crate::asked;
 use crate::counter::count;
 use crate::layout::{Memory, Typed, setting};
-use crate::notes;
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, connect_is_wanted, report};
 use crate::returned::{errno, failed, is_failure};
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
+use crate::{calls, notes};
 
 /// `__inet_stream_connect(sock, uaddr, addr_len, flags, is_sendmsg)`, net/ipv4/af_inet.c.
 #[fexit(function = "__inet_stream_connect")]
@@ -91,7 +91,9 @@ fn report_failure(context: *mut c_void, result: u64, call: u8, before_transport:
         if is_path {
             notes::transport_reported(sock);
         }
-        if protocol != PROTOCOL_UDP {
+        if protocol == PROTOCOL_UDP {
+            calls::failure_seen(sock);
+        } else {
             told_late(errno);
         }
         // SAFETY: as above, and for the address.

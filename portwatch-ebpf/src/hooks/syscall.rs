@@ -12,9 +12,9 @@ use aya_ebpf::helpers::generated::bpf_get_current_task;
 use aya_ebpf::macros::btf_tracepoint;
 use aya_ebpf::programs::BtfTracePointContext;
 use portwatch_ebpf::abi::{
-    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_CALLS_UNKNOWN, COUNTER_SEARCH_MADE_UP,
-    FLAG_HAD_PORT, PLACE_AUTOBIND, PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH, PLACE_SOCKET, PLACE_SYSCALL,
-    PROTOCOL_MPTCP, PROTOCOL_UDP,
+    Address, CALL_BIND, CALL_CONNECT, CALL_SENDTO, COUNTER_CALLS_MADE_UP, COUNTER_CALLS_UNKNOWN,
+    COUNTER_SEARCH_MADE_UP, FLAG_HAD_PORT, PLACE_AUTOBIND, PLACE_BIND, PLACE_CONNECT, PLACE_PORT_SEARCH,
+    PLACE_SOCKET, PLACE_SYSCALL, PROTOCOL_MPTCP, PROTOCOL_UDP,
 };
 
 use crate::answers::{is_answer, told_late};
@@ -29,7 +29,7 @@ use crate::returned::numbers::{
     ETIMEDOUT,
 };
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
-use crate::{notes, stash, task, user};
+use crate::{calls, notes, stash, task, user};
 
 /// `MAX_ERRNO`, include/linux/err.h.
 const MAX_ERRNO: i64 = 4095;
@@ -74,22 +74,93 @@ fn call_failed(context: *mut c_void, result: i64) -> Done {
         let Some(Kind { protocol, flags, .. }) = (unsafe { sock::kind::<Probed>(sock) }) else { return };
         match call {
             CALL_BIND => {
-                // SAFETY: as above.
-                let given: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_2)) };
-                let asked = user::at(given as *const u8);
-                // The kernel could read it, and found it wrong or not to be had.
-                if !asked.known && matches!(errno, EADDRINUSE | EADDRNOTAVAIL) {
-                    count(COUNTER_CALLS_UNKNOWN);
-                }
-                if asked.known && bind_is_wanted(errno, asked.port_be) {
-                    let source = (asked.address, u16::from_be(asked.port_be));
-                    let kind = (PLACE_BIND, call, protocol, flags | asked.flags);
-                    report_failure(sock, errno, &asked, source, kind);
-                }
+                let _ = bind_failed(registers, sock, errno, protocol, flags);
             }
             _ => connect_failed(sock, errno, call, protocol, flags),
         }
     })
+}
+
+/// `sys_exit(regs, ret)`, beside programs at functions, on kernels that skip some of them.
+#[btf_tracepoint(function = "sys_exit")]
+pub(crate) fn skipped_returned(ctx: BtfTracePointContext) -> i32 {
+    let result: i64 = ctx.arg(1);
+    if (-MAX_ERRNO..0).contains(&result) {
+        make_up(ctx.as_ptr(), result);
+    }
+    0
+}
+
+/// Reports what one program alone sees, if that did not run.
+#[inline(never)]
+fn make_up(context: *mut c_void, result: i64) -> Done {
+    out_of_line(|| {
+        let ctx = BtfTracePointContext::new(context);
+        let registers: *const u8 = ctx.arg(0);
+        // SAFETY: the tracepoint's argument, which the verifier knows as a `struct pt_regs`.
+        let number: u64 = unsafe { Typed::read(registers, setting!(layout.registers_syscall)) };
+        let errno = result.unsigned_abs() as u16;
+        let call = match number {
+            task::BIND if !matches!(errno, EBADF | EFAULT | ENOTSOCK) => CALL_BIND,
+            task::CONNECT if errno == EAGAIN => CALL_CONNECT,
+            task::SENDTO | task::SENDMSG | task::SENDMMSG if errno == EAGAIN => CALL_SENDTO,
+            _ => return,
+        };
+        // SAFETY: as above.
+        let descriptor: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_1)) };
+        let sock = socket(descriptor as u32);
+        if sock.is_null() {
+            return;
+        }
+        // SAFETY: the socket behind a descriptor that the call has accepted as one.
+        let Some(Kind { protocol, flags, .. }) = (unsafe { sock::kind::<Probed>(sock) }) else { return };
+        if calls::was_seen(if protocol == PROTOCOL_MPTCP { null() } else { sock }) {
+            return;
+        }
+        let made_up = if call == CALL_BIND {
+            bind_failed(registers, sock, errno, protocol, flags)
+        } else {
+            // SAFETY: as above. "Would block" has a port.
+            protocol == PROTOCOL_UDP
+                && unsafe { sock::port::<Probed>(sock) } == 0
+                && without_port(sock, call, flags)
+        };
+        if made_up {
+            count(COUNTER_CALLS_MADE_UP);
+        }
+    })
+}
+
+/// A bind failed; whether that is wanted.
+#[inline(always)]
+fn bind_failed(registers: *const u8, sock: *const u8, errno: u16, protocol: u8, flags: u8) -> bool {
+    // SAFETY: the tracepoint's argument, which the verifier knows.
+    let given: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_2)) };
+    let asked = user::at(given as *const u8);
+    // The kernel could read it, and found it wrong or not to be had.
+    if !asked.known && matches!(errno, EADDRINUSE | EADDRNOTAVAIL) {
+        count(COUNTER_CALLS_UNKNOWN);
+    }
+    let is_wanted = asked.known && bind_is_wanted(errno, asked.port_be);
+    if is_wanted {
+        let source = (asked.address, u16::from_be(asked.port_be));
+        report_failure(sock, errno, &asked, source, (PLACE_BIND, CALL_BIND, protocol, flags | asked.flags));
+    }
+    is_wanted
+}
+
+/// A socket of UDP did not get a port; whether that is wanted.
+#[inline(always)]
+fn without_port(sock: *const u8, call: u8, flags: u8) -> bool {
+    let is_wanted = autobind_is_wanted();
+    if is_wanted {
+        // SAFETY: the caller's socket.
+        let (source, asked) =
+            unsafe { (sock::source::<Probed>(sock), user::asked().or_nowhere::<Probed>(sock)) };
+        let kind = (PLACE_AUTOBIND, call, PROTOCOL_UDP, flags | asked.flags);
+        report_failure(sock, EAGAIN, &asked, (source, 0), kind);
+    }
+    is_wanted
 }
 
 /// A call failed that connects, or that sends and may have had to find a port or to connect first.
@@ -105,11 +176,7 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
     let (source, port) = unsafe { (sock::source::<Probed>(sock), sock::port::<Probed>(sock)) };
     // A socket of UDP without a port did not get one: "would block" has one.
     if protocol == PROTOCOL_UDP && errno == EAGAIN && port == 0 {
-        if autobind_is_wanted() {
-            // SAFETY: as above.
-            let asked = unsafe { user::asked().or_nowhere::<Probed>(sock) };
-            report_failure(sock, errno, &asked, (source, 0), (PLACE_AUTOBIND, call, protocol, flags));
-        }
+        let _ = without_port(sock, call, flags);
         return;
     }
     // Of UDP it is the call to connect that is watched.

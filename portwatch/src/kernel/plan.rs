@@ -138,8 +138,26 @@ pub(super) fn by_functions(btf: &Btf, wanted: Wanted) -> Vec<Feature> {
         });
     }
     features.extend(wanted.witness.then(|| witness(btf)));
+    // It costs every system call of the host a little.
+    if wanted.witness && wanted.probe_reads && !whole {
+        features.push(Feature {
+            ways: vec![vec![reading(btf, &TO_A_SOCKET, tracepoint(btf, "sys_exit", MAKES_UP))]],
+            unseen: Some(
+                "some binds and datagrams of a storm, for which this preemptible kernel skips programs,",
+            ),
+        });
+    }
     features.push(changed_settings(btf, wanted));
     features
+}
+
+/// The program that tells of what others were skipped for, at the return of the system call.
+pub(super) const MAKES_UP: &str = "skipped_returned";
+
+/// Whether it is planned.
+pub(super) fn makes_up(plan: &[Feature]) -> bool {
+    let mut planned = plan.iter().flat_map(|feature| &feature.ways).flatten();
+    planned.any(|planned| planned.program == Ok(MAKES_UP))
 }
 
 /// Whether programs by `kprobe.multi` see every return: from 6.14 on, where fprobes stand on the function graph tracer

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use aya::maps::{Array, HashMap, Map, MapData, MapError};
 use aya::{Ebpf, Pod};
 use portwatch_ebpf::abi::{
-    COUNTER_CALLERS_FULL, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP, COUNTER_DETAILS_FULL,
-    COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, COUNTER_REPORTED_FULL, COUNTER_RING_FULL,
+    COUNTER_CALLERS_FULL, COUNTER_CALLS_MADE_UP, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP,
+    COUNTER_DETAILS_FULL, COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, COUNTER_REPORTED_FULL, COUNTER_RING_FULL,
     COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_SYSCTLS_LOST,
     COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey,
     OWNERS_GROUP, Owner, OwnerGroup, SearchKey, SearchTimes, owner_group,
@@ -60,6 +60,9 @@ pub struct Counters {
     /// Not about records: calls of whose beginning nothing was known, or whose socket was closed as they returned; those that
     /// failed are in no count.
     pub calls_unknown: u64,
+    /// Not about records: binds, and sockets of UDP that got no port, that their own hook did not run for, and the return of the
+    /// system call told of.
+    pub calls_made_up: u64,
     /// Not about records: connects under way whose caller found no room.
     pub callers_full: u64,
     /// Not about records: failures whose first hook found no room for what it knew, so that another reported them.
@@ -178,6 +181,7 @@ impl Tables {
             connect_made_up: counter(COUNTER_CONNECT_MADE_UP),
             unproven: counter(COUNTER_UNPROVEN),
             calls_unknown: counter(COUNTER_CALLS_UNKNOWN),
+            calls_made_up: counter(COUNTER_CALLS_MADE_UP),
             callers_full: counter(COUNTER_CALLERS_FULL),
             details_full: counter(COUNTER_DETAILS_FULL),
             reported_full: counter(COUNTER_REPORTED_FULL),

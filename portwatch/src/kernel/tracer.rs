@@ -153,6 +153,15 @@ impl Tracer {
         if mode == Mode::Tracepoints && !probe_reads {
             return Err(refusal::no_kernel_reads().into());
         }
+        let mut plan = match mode {
+            Mode::Tracepoints => plan::by_tracepoints(types, wanted),
+            Mode::Functions | Mode::Wrappers => plan::by_functions(types, wanted),
+        };
+        if mode == Mode::Wrappers {
+            for feature in &mut plan {
+                feature.ways.retain(|way| way[0].function != "__inet_hash_connect");
+            }
+        }
         let means = layout::duties(types, probe_reads);
         // Without cookies there is nothing to remember them by.
         let owners = match watch.owners.filter(|_| means.cookies == 1) {
@@ -166,22 +175,17 @@ impl Tracer {
             duties: abi::Duties {
                 all_errors: wanted.all_errors.into(),
                 search_times: wanted.search_times.into(),
-                tracepoints: (mode == Mode::Tracepoints).into(),
+                tracepoints: match mode {
+                    Mode::Tracepoints => abi::TRACEPOINTS_ALONE,
+                    _ if plan::makes_up(&plan) => abi::TRACEPOINTS_MAKE_UP,
+                    _ => 0,
+                },
                 detail_per_window: watch.detail_per_window,
                 successes: (wanted.all_errors || owners != 0).into(),
                 owners,
                 ..means
             },
         });
-        let mut plan = match mode {
-            Mode::Tracepoints => plan::by_tracepoints(types, wanted),
-            Mode::Functions | Mode::Wrappers => plan::by_functions(types, wanted),
-        };
-        if mode == Mode::Wrappers {
-            for feature in &mut plan {
-                feature.ways.retain(|way| way[0].function != "__inet_hash_connect");
-            }
-        }
         // Programs log only for somebody who reads it: the verifier removes what is below this level.
         let level: u8 = if log::log_enabled!(log::Level::Trace) { 4 } else { 0 };
         let mut loader = aya_btf::loader();
@@ -364,6 +368,9 @@ impl Tracer {
                 "sysctl_write_begins" => {}
                 // What these do not see nobody misses.
                 _ if name.starts_with("search_begins") => runs.harmless += count,
+                "bind_v4" | "bind_v6" | "autobind" => runs.calls += count,
+                // Where it is skipped, it makes up for less.
+                plan::MAKES_UP => runs.harmless += count,
                 _ => runs.alone += count,
             }
         }
@@ -426,6 +433,8 @@ pub struct SkippedRuns {
     pub connect_v6: u64,
     /// Of the one that sees failed searches that the others were skipped for; none where it is not attached.
     pub witness: Option<u64>,
+    /// Of those that see binds, and sockets of UDP that get no port.
+    pub calls: u64,
     /// Of those that see what no other program sees.
     pub alone: u64,
     /// Of those that see no failure.
@@ -438,7 +447,13 @@ impl SkippedRuns {
     /// All of them that are about connects, binds and calls that send.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.search + self.connect + self.connect_v6 + self.witness.unwrap_or(0) + self.alone + self.harmless
+        self.search
+            + self.connect
+            + self.connect_v6
+            + self.witness.unwrap_or(0)
+            + self.calls
+            + self.alone
+            + self.harmless
     }
 
     /// Those since `before`.
@@ -449,6 +464,7 @@ impl SkippedRuns {
             connect: self.connect.saturating_sub(before.connect),
             connect_v6: self.connect_v6.saturating_sub(before.connect_v6),
             witness: self.witness.map(|runs| runs.saturating_sub(before.witness.unwrap_or(0))),
+            calls: self.calls.saturating_sub(before.calls),
             alone: self.alone.saturating_sub(before.alone),
             harmless: self.harmless.saturating_sub(before.harmless),
             sysctls: self.sysctls.saturating_sub(before.sysctls),
@@ -467,15 +483,19 @@ impl SkippedRuns {
         let full = counters.details_full;
         let search = (self.search + full).saturating_sub(counters.search_made_up);
         let search = self.witness.map_or(search, |runs| search.min(runs + counters.unproven + full));
-        connect.min(search + self.connect_v6) + self.alone + counters.calls_unknown
+        connect.min(search + self.connect_v6) + self.missed_calls(counters)
+    }
+
+    /// The most that are no connects of TCP.
+    fn missed_calls(&self, counters: &Counters) -> u64 {
+        self.calls.saturating_sub(counters.calls_made_up) + self.alone + counters.calls_unknown
     }
 
     /// The same where every error is asked for: most pass no search.
     #[must_use]
     pub fn missed_errors(&self, counters: &Counters) -> u64 {
         (self.connect + self.connect_v6).saturating_sub(counters.connect_made_up)
-            + self.alone
-            + counters.calls_unknown
+            + self.missed_calls(counters)
     }
 }
 
@@ -513,12 +533,15 @@ mod tests {
             search,
             connect,
             connect_v6,
+            calls: 0,
             alone,
             harmless: 9,
             sysctls: 9,
             witness: None,
         };
         let with_witness = |skipped, runs| SkippedRuns { witness: Some(skipped), ..runs };
+        let calls = |calls, runs| SkippedRuns { calls, ..runs };
+        let calls_made_up = |calls_made_up, counters| Counters { calls_made_up, ..counters };
         let cases = [
             ("nothing was skipped", runs(0, 0, 0, 0), made_up(0, 0), 0, 0),
             ("searches only, all made up for", runs(5, 0, 0, 0), made_up(5, 0), 0, 0),
@@ -526,6 +549,8 @@ mod tests {
             ("a pair may be of one failure", runs(5, 3, 0, 0), made_up(4, 2), 1, 1),
             ("connects only: no shortage over IPv4 is missed", runs(0, 4, 0, 0), made_up(0, 0), 0, 4),
             ("over IPv6 there may have been no search", runs(0, 0, 4, 0), made_up(0, 1), 3, 3),
+            ("binds, made up for", calls(5, runs(0, 0, 0, 0)), calls_made_up(5, made_up(0, 0)), 0, 0),
+            ("binds, some of them", calls(5, runs(0, 0, 0, 0)), calls_made_up(3, made_up(0, 0)), 2, 2),
             ("what one alone sees", runs(0, 0, 0, 2), made_up(0, 0), 2, 2),
             (
                 "a witness leaves what it could not prove",

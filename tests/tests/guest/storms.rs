@@ -197,25 +197,7 @@ fn shortages_of_sixty_four_threads(held: fn(u16) -> Socket, errno: Errno, call: 
     });
     let session = watching.end().unwrap();
     println!("{}", session.end());
-    let [failures, missed] = ["failures", "possibly_missed"].map(|name| session.end()[name].as_u64());
-    if sees_returns_whole() {
-        assert_eq!(failures, Some(640), "{}", session.end());
-    } else {
-        println!(
-            "skipped: that all are counted: a preemptible kernel before 6.14 does not call programs often enough"
-        );
-        assert!(
-            failures <= Some(640) && failures.zip(missed).is_some_and(|(seen, missed)| seen + missed >= 640),
-            "{}",
-            session.end()
-        );
-    }
-}
-
-/// Whether the kernel calls programs at the return of every call, also of one that others are in at the moment.
-fn sees_returns_whole() -> bool {
-    let chosen = std::fs::read_to_string("/sys/kernel/debug/sched/preempt").unwrap_or_default();
-    kernel_is_since(6, 14) || !["(full)", "(lazy)"].iter().any(|word| chosen.contains(word))
+    assert_eq!(session.end()["failures"], 640, "{}", session.end());
 }
 
 fn bound(kind: Type, port: u16) -> std::io::Result<Socket> {

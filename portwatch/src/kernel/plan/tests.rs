@@ -65,6 +65,30 @@ fn what_was_not_asked_for_is_not_attached() {
 }
 
 #[test]
+fn system_calls_are_watched_only_where_programs_are_skipped_and_returns_are_not_whole() {
+    let plan = |is_whole: bool, wanted| {
+        let mut btf = Builder::new();
+        btf.add("int", kind::INT, 0, 4, &[32]); // 1
+        btf.add("btf_trace_sys_exit", kind::TYPEDEF, 0, 1, &[]);
+        if is_whole {
+            btf.record("fprobe", kind::STRUCT, &[("hlist_array", 1, 0)]);
+        }
+        let plan = by_functions(&Btf::parse(btf.bytes()).unwrap(), wanted);
+        plan.into_iter().flat_map(|feature| feature.ways).flatten().any(|one| one.function == "sys_exit")
+    };
+    let preemptible = Wanted { witness: true, probe_reads: true, ..Wanted::default() };
+    let cases = [
+        ("not preemptible", false, Wanted { probe_reads: true, ..Wanted::default() }, false),
+        ("preemptible, before 6.14", false, preemptible, true),
+        ("preemptible, since 6.14", true, preemptible, false),
+        ("locked down", false, Wanted { probe_reads: false, ..preemptible }, false),
+    ];
+    for (what, is_whole, wanted, expected) in cases {
+        assert_eq!(plan(is_whole, wanted), expected, "{what}");
+    }
+}
+
+#[test]
 fn a_member_that_is_missing_costs_the_programs_that_read_it() {
     let structures: [(&str, &[&str]); 6] = [
         ("sock", &["sk_err", "sk_txhash"]),
