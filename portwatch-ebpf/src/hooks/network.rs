@@ -157,7 +157,10 @@ fn tell_answer(sock: *const u8, error: u32) {
         // So that a call that waits for the answer does not tell it again. With a filter by process nothing was told,
         // and the call knows who it is.
         let name = setting!(filter.comm);
-        if setting!(filter.tgid) == 0 && setting!(filter.cgroup) == 0 && (name[0] | name[1] | name[2] | name[3]) == 0 {
+        if setting!(filter.tgid) == 0
+            && setting!(filter.cgroup) == 0
+            && (name[0] | name[1] | name[2] | name[3]) == 0
+        {
             // SAFETY: as above.
             unsafe { answers::told(sock, error) };
         }
