@@ -1,6 +1,8 @@
 //! As many failures as can be made: every one counted, detail bounded, losses told at once.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -68,6 +70,59 @@ fn storms_over_ipv6_are_counted_by_process_in_each_way() {
         println!("{options:?}");
         storm(options, "[::1]:8080", 5_000);
     }
+}
+
+/// Threads whose ids differ by a multiple of this use one place for what programs tell each other (`PLACES`, notes.rs).
+const PLACES: u32 = 32 * 1024;
+
+/// The load generator by two processes or a few more, of which two have such ids; none, with the reason printed, where
+/// ids cannot be chosen.
+fn in_one_place(args: &[&str]) -> Option<Vec<Child>> {
+    const LAST_PID: &str = "/proc/sys/kernel/ns_last_pid";
+    if fs::metadata(LAST_PID).is_err() {
+        println!("skipped: this kernel lets nobody choose the ids of processes");
+        return None;
+    }
+    let follows = |last: u32| {
+        fs::write(LAST_PID, last.to_string()).unwrap();
+        tally::start(args).unwrap()
+    };
+    let mut children = vec![follows(2000)];
+    let first = children[0].id();
+    // Somebody else may take an id first.
+    for wanted in (1..6).map(|n| first + n * PLACES) {
+        children.push(follows(wanted - 1));
+        if children.last().unwrap().id() == wanted {
+            break;
+        }
+    }
+    let ids: Vec<u32> = children.iter().map(Child::id).collect();
+    assert_eq!((ids[ids.len() - 1] - first) % PLACES, 0, "no two have one place: {ids:?}");
+    Some(children)
+}
+
+#[test]
+fn processes_whose_ids_share_a_place_are_each_counted() {
+    const PID_MAX: &str = "/proc/sys/kernel/pid_max";
+    let before = fs::read_to_string(PID_MAX).unwrap();
+    fs::write(PID_MAX, "200000").unwrap();
+    let every_error = ["--mode", "tracepoints", "--errno", "all"];
+    for options in [&[&[][..]], &OTHER_WAYS[..], &[&every_error[..]]].concat() {
+        println!("{options:?}");
+        let _netns = Netns::with_ports(40000, 40000).unwrap();
+        let _full = Full::new("127.0.0.1:8080", 1).unwrap();
+        let watching = Watching::start(&[&["trace", "--json"], options].concat()).unwrap();
+        let children = in_one_place(&["--dest", "127.0.0.1:8080", "--attempts", "5000"]);
+        let tallies =
+            children.map(|children| children.into_iter().map(|child| tally::finish(child).unwrap()));
+        let tallies: Option<Vec<_>> = tallies.map(Iterator::collect);
+        let session = watching.end().unwrap();
+        let Some(tallies) = tallies else { break };
+        assert_exact(&session, &tallies);
+        let made: u64 = tallies.iter().map(|tally| tally.failed("EADDRNOTAVAIL")).sum();
+        assert_eq!(session.end()["failures"], made, "{options:?}: {}", session.end());
+    }
+    fs::write(PID_MAX, before).unwrap();
 }
 
 #[test]
