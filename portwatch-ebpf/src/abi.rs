@@ -550,6 +550,10 @@ pub struct Layout {
     pub file_private: u32,
     /// `sock.sk_socket`, pointer; null of a socket that no process has, as one that waits to be accepted.
     pub sock_socket: u32,
+    /// `mptcp_sock.first`: the path by which a socket of MPTCP connects.
+    pub mptcp_first: u32,
+    /// 1 where connect goes through `__inet_stream_connect` for a path of MPTCP, and for the socket itself (6.2 to 6.5).
+    pub mptcp_passes_twice: u32,
 }
 
 /// Byte offsets of what leads from a write below /proc/sys to the setting, all 0 where a kernel lacks one; and what else
@@ -673,7 +677,7 @@ const _: () = {
     assert!(size_of::<WatchedSysctl>() == 2 * 4 && size_of::<SysctlName>() == SYSCTL_NAME_LEN);
     assert!(size_of::<SysctlLayout>() == 14 * 4);
     assert!(size_of::<SearchKey>() == 2 * 16 + 4 + 2 + 2);
-    assert!(size_of::<Layout>() == 40 * 4);
+    assert!(size_of::<Layout>() == 42 * 4);
     assert!(size_of::<Duties>() == 10 * 4);
     assert!(size_of::<Filter>() == 3 * 8 + 3 * 16 + 4 + 2 + 2 + 8);
     assert!(size_of::<Comm>() == COMM_LEN);

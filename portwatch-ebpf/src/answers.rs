@@ -8,7 +8,7 @@ use portwatch_ebpf::abi::{COUNTER_ANSWERS, COUNTER_CALLERS_FULL, COUNTER_REPORTE
 use crate::counter::{count, count_some, counted};
 use crate::layout::{Memory, Typed, setting};
 use crate::maps::{ANSWERS, CALLERS};
-use crate::returned::numbers::{ECONNREFUSED, ECONNRESET, ETIMEDOUT};
+use crate::returned::numbers::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT};
 use crate::sock::cookie;
 use crate::task;
 
@@ -81,11 +81,15 @@ pub(crate) fn told_late(errno: u16) {
     count_some(COUNTER_REPORTED_FULL, by_network & many);
 }
 
-/// Whether the network gave this answer to this socket, and it was reported when it came.
+/// Whether the network gave this answer to this socket, and it was reported when it came. Of one of MPTCP it is a path
+/// that gets answers; null where that is not known: then what the network may answer is taken for one.
 #[inline(always)]
 pub(crate) fn is_answer<M: Memory>(sock: *const u8, errno: u16) -> bool {
     if setting!(duties.all_errors) != 1 {
         return false;
+    }
+    if sock.is_null() {
+        return matches!(errno, ECONNREFUSED | ECONNRESET | ETIMEDOUT | EHOSTUNREACH | ENETUNREACH);
     }
     // SAFETY: the socket is one that `M` reads.
     let cookie = unsafe { cookie::<M>(sock) };

@@ -11,7 +11,7 @@ use portwatch_ebpf::abi::{
 
 use crate::answers::Answer;
 use crate::calls::Call;
-use crate::notes::{Note, PLACES};
+use crate::notes::{Note, PLACES, Place};
 use crate::search_time::Begun;
 use crate::stash::Kept;
 use crate::sysctl_change::{Before, WRITERS};
@@ -44,7 +44,7 @@ pub(crate) static WOKEN: Array<u64> = Array::with_max_entries(1, 0);
 /// failure is skipped, and its socket has the same address, the failure is taken for the noted one: it takes two
 /// skipped runs to miss a failure, here as elsewhere.
 #[map]
-pub(crate) static NOTES: Array<Note> = Array::with_max_entries(PLACES, 0);
+pub(crate) static NOTES: Array<Place> = Array::with_max_entries(PLACES, 0);
 
 /// The same for threads whose place another one has taken: as many as fail at one instant. What finds no room is
 /// counted, and reported by the connect hook.
@@ -57,7 +57,7 @@ pub(crate) static CROWDED_NOTES: HashMap<u32, Note> = HashMap::with_max_entries(
 /// Thread → the socket whose failure a hook of the transport has seen to, and that of the socket layer has not met yet.
 /// Used with `--errno` only; as [`NOTES`].
 #[map]
-pub(crate) static TRANSPORTED: Array<Note> = Array::with_max_entries(PLACES, 0);
+pub(crate) static TRANSPORTED: Array<Place> = Array::with_max_entries(PLACES, 0);
 
 /// The same for threads whose place another one has taken. What finds no room is counted, and reported twice.
 #[map]

@@ -8,6 +8,7 @@ pub(crate) mod numbers {
     pub(crate) const ENOTSOCK: u16 = 88;
     pub(crate) const EADDRINUSE: u16 = 98;
     pub(crate) const EADDRNOTAVAIL: u16 = 99;
+    pub(crate) const ENETUNREACH: u16 = 101;
     pub(crate) const ECONNRESET: u16 = 104;
     pub(crate) const ETIMEDOUT: u16 = 110;
     pub(crate) const ECONNREFUSED: u16 = 111;

@@ -3,6 +3,8 @@
 //! In: a `struct sock`. Out: its addresses, protocol and range in the forms of the records. Must not know: why
 //! somebody asks.
 
+use core::ptr::null;
+
 use portwatch_ebpf::abi::{
     Address, CALL_CONNECT, CALL_SENDTO, FLAG_KERNEL_SOCKET, FLAG_V4_MAPPED, PROTOCOL_MPTCP, PROTOCOL_TCP,
     PROTOCOL_UDP,
@@ -110,6 +112,20 @@ unsafe fn tcp_member<M: Memory, T: Copy + Default>(sock: *const u8, member: u32)
 pub(crate) unsafe fn is_mptcp<M: Memory>(sock: *const u8) -> bool {
     // SAFETY: the caller's promise.
     unsafe { M::read::<u16>(sock, setting!(layout.sock_protocol)) == IPPROTO_MPTCP }
+}
+
+/// The path by which a socket of MPTCP itself connects; null where that cannot be known.
+///
+/// # Safety
+/// As above, and it must be one of MPTCP itself.
+#[inline(always)]
+pub(crate) unsafe fn first_path(sock: *const u8) -> *const u8 {
+    let member = setting!(layout.mptcp_first);
+    if member == 0 || setting!(duties.probe_reads) != 1 {
+        return null();
+    }
+    // SAFETY: the caller's promise; such a socket begins a `struct mptcp_sock`.
+    unsafe { Probed::read(sock, member) }
 }
 
 /// What tells it from every other socket there was, once somebody has asked the kernel for it; else 0.

@@ -1,9 +1,10 @@
 //! The portwatch under test.
 
 use std::env;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -30,8 +31,14 @@ pub fn command(args: &[&str]) -> Command {
 /// A live command that has attached.
 pub struct Watching {
     child: Child,
-    stdout: JoinHandle<(String, Instant)>,
-    stderr: JoinHandle<(String, Instant)>,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+/// An output that is read as it comes.
+struct Stream {
+    text: Arc<Mutex<Vec<u8>>>,
+    reader: JoinHandle<Instant>,
 }
 
 /// What a live command left behind.
@@ -68,7 +75,7 @@ impl Watching {
         let mut child =
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().context("start portwatch")?;
         let stdout = child.stdout.take().context("no stdout")?;
-        let stdout = std::thread::spawn(move || to_its_end(stdout));
+        let stdout = Stream::new(stdout);
         let mut stderr = BufReader::new(child.stderr.take().context("no stderr")?);
         let mut said = String::new();
         loop {
@@ -78,8 +85,28 @@ impl Watching {
                 break;
             }
         }
-        let stderr = std::thread::spawn(move || to_its_end(stderr));
-        Ok(Self { child, stdout, stderr })
+        Ok(Self { child, stdout, stderr: Stream::new(stderr) })
+    }
+
+    /// Waits until stdout has a line with these words; that line.
+    ///
+    /// # Errors
+    /// When it takes longer than `limit`.
+    pub fn wait_for(&self, words: &str, limit: Duration) -> Result<String> {
+        let (since, mut searched) = (Instant::now(), 0);
+        loop {
+            {
+                let text = self.stdout.so_far();
+                let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let lines = String::from_utf8_lossy(&text[searched..whole]);
+                if let Some(line) = lines.lines().find(|line| line.contains(words)) {
+                    return Ok(line.to_owned());
+                }
+                searched = whole;
+            }
+            ensure!(since.elapsed() < limit, "no line with {words} within {limit:?}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The process.
@@ -115,10 +142,7 @@ impl Watching {
     /// When JSON was printed that breaks the contract.
     pub fn wait(mut self) -> Result<Session> {
         let since = Instant::now();
-        let text = |thread: JoinHandle<(String, Instant)>| {
-            thread.join().unwrap_or_else(|_| ("(reader failed)".to_owned(), Instant::now()))
-        };
-        let ((stdout, said_last), (stderr, _)) = (text(self.stdout), text(self.stderr));
+        let ((stdout, said_last), (stderr, _)) = (self.stdout.end(), self.stderr.end());
         let status = self.child.wait().context("wait for portwatch")?;
         let (told, ended) = (said_last.saturating_duration_since(since), since.elapsed());
         let lines = if stdout.starts_with('{') { contract::checked(&stdout)? } else { Vec::new() };
@@ -126,15 +150,33 @@ impl Watching {
     }
 }
 
-/// All that comes, and when the last of it came.
-fn to_its_end(mut output: impl std::io::Read) -> (String, Instant) {
-    let (mut text, mut buffer, mut last) = (Vec::new(), [0; 4096], Instant::now());
-    // What was read before an error is what a user would have seen.
-    while let Ok(length @ 1..) = output.read(&mut buffer) {
-        text.extend_from_slice(&buffer[..length]);
-        last = Instant::now();
+impl Stream {
+    fn new(mut output: impl Read + Send + 'static) -> Self {
+        let text = Arc::new(Mutex::new(Vec::new()));
+        let shared = Arc::clone(&text);
+        let to_its_end = move || {
+            let (mut buffer, mut last) = ([0; 4096], Instant::now());
+            // What was read before an error is what a user would have seen.
+            while let Ok(length @ 1..) = output.read(&mut buffer) {
+                shared.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&buffer[..length]);
+                last = Instant::now();
+            }
+            last
+        };
+        Self { text, reader: std::thread::spawn(to_its_end) }
     }
-    (String::from_utf8_lossy(&text).into_owned(), last)
+
+    fn so_far(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All that came, and when the last of it came.
+    fn end(self) -> (String, Instant) {
+        let Self { text, reader } = self;
+        let last = reader.join().unwrap_or_else(|_| Instant::now());
+        let text = text.lock().unwrap_or_else(PoisonError::into_inner);
+        (String::from_utf8_lossy(&text).into_owned(), last)
+    }
 }
 
 impl Session {

@@ -15,7 +15,7 @@ use portwatch_ebpf::abi::{
 use crate::answers::{is_answer, told_late};
 use crate::asked;
 use crate::counter::count;
-use crate::layout::{Memory, Typed, setting};
+use crate::layout::{Memory, Probed, Typed, setting};
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, connect_is_wanted, report};
 use crate::returned::{errno, failed, is_failure};
@@ -67,28 +67,34 @@ fn report_failure(context: *mut c_void, result: u64, call: u8, before_transport:
         }
         // SAFETY: as above.
         let Some(Kind { protocol, flags, .. }) = (unsafe { sock::kind::<Typed>(sock) }) else { return };
-        // Up to 6.5 the hook is passed for a path of an MPTCP connection, and then for the connection: one failure.
         // SAFETY: as above.
-        let is_path = protocol == PROTOCOL_MPTCP && unsafe { !sock::is_mptcp::<Typed>(sock) };
-        let transported =
-            notes::was_transported(if protocol == PROTOCOL_MPTCP { core::ptr::null() } else { sock });
-        if !is_path {
+        let is_mptcp = protocol == PROTOCOL_MPTCP && unsafe { sock::is_mptcp::<Typed>(sock) };
+        // Of a socket of MPTCP it is a path that searches for a port, and gets answers.
+        // SAFETY: as above.
+        let connecting = if is_mptcp { unsafe { sock::first_path(sock) } } else { sock };
+        let transported = notes::was_transported(connecting);
+        // For a path first, and then for the connection: one failure.
+        let passes_again =
+            protocol == PROTOCOL_MPTCP && !is_mptcp && setting!(layout.mptcp_passes_twice) == 1;
+        if !passes_again {
             notes::forget_transported();
         }
         // A note that is still there was left by the port search for a connect hook that did not run, or is not there.
-        let searched = !before_transport && notes::search_reported(sock);
+        let searched = !before_transport && notes::search_reported(connecting);
         if searched {
             count(COUNTER_CONNECT_MADE_UP);
         }
-        // What MPTCP itself returns is an error of a path, or an answer that one got.
         let is_told = transported
             || searched
-            || (protocol == PROTOCOL_MPTCP && !is_path && !before_transport)
-            || is_answer::<Typed>(sock, errno);
+            || if is_mptcp {
+                is_answer::<Probed>(connecting, errno)
+            } else {
+                is_answer::<Typed>(sock, errno)
+            };
         if is_told || !is_failure(errno) || !connect_is_wanted(errno) {
             return;
         }
-        if is_path {
+        if passes_again {
             notes::transport_reported(sock);
         }
         if protocol == PROTOCOL_UDP {

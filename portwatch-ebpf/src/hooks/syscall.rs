@@ -24,10 +24,7 @@ use crate::layout::{Memory, Probed, Typed, setting};
 use crate::out_of_line::{Done, out_of_line};
 use crate::report::{Finding, autobind_is_wanted, bind_is_wanted, connect_is_wanted, report};
 use crate::returned::is_failure;
-use crate::returned::numbers::{
-    EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, ECONNREFUSED, ECONNRESET, EFAULT, EHOSTUNREACH, ENOTSOCK,
-    ETIMEDOUT,
-};
+use crate::returned::numbers::{EADDRINUSE, EADDRNOTAVAIL, EAGAIN, EBADF, EFAULT, ENOTSOCK};
 use crate::sock::{self, AF_INET, AF_INET6, Kind};
 use crate::{calls, notes, stash, task, user};
 
@@ -166,12 +163,13 @@ fn without_port(sock: *const u8, call: u8, flags: u8) -> bool {
 /// A call failed that connects, or that sends and may have had to find a port or to connect first.
 #[inline(always)]
 fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8) {
-    // Of MPTCP it is a path's socket that searched.
-    let searched = if protocol == PROTOCOL_MPTCP { null() } else { sock };
-    if notes::search_reported(searched) && errno == EADDRNOTAVAIL {
+    // Of MPTCP it is a path's socket that searches for a port, and gets answers.
+    // SAFETY: as above.
+    let connecting = if protocol == PROTOCOL_MPTCP { unsafe { sock::first_path(sock) } } else { sock };
+    if notes::search_reported(connecting) && errno == EADDRNOTAVAIL {
         return;
     }
-    let stash = stash::take(searched);
+    let stash = stash::take(connecting);
     // SAFETY: as above.
     let (source, port) = unsafe { (sock::source::<Probed>(sock), sock::port::<Probed>(sock)) };
     // A socket of UDP without a port did not get one: "would block" has one.
@@ -195,12 +193,8 @@ fn connect_failed(sock: *const u8, errno: u16, call: u8, protocol: u8, flags: u8
         report_failure(sock, errno, &asked, source, (PLACE_PORT_SEARCH, call, protocol, flags));
         return;
     }
-    // What MPTCP itself returns may be an answer that one of its paths got, and was told then.
-    if protocol == PROTOCOL_MPTCP && matches!(errno, ECONNRESET | ETIMEDOUT | ECONNREFUSED | EHOSTUNREACH) {
-        return;
-    }
     // Of the calls that send only those are connects that got as far as the tracepoint.
-    if (call == CALL_SENDTO && stash.is_null()) || is_answer::<Probed>(sock, errno) {
+    if (call == CALL_SENDTO && stash.is_null()) || is_answer::<Probed>(connecting, errno) {
         return;
     }
     if protocol != PROTOCOL_UDP {

@@ -66,6 +66,11 @@ pub(super) fn resolve(btf: &Btf) -> Result<Layout, BtfError> {
         table_size: optional("fdtable", "max_fds"),
         file_private: optional("file", "private_data"),
         sock_socket: optional("sock", "sk_socket"),
+        mptcp_first: optional("mptcp_sock", "first"),
+        // From 6.2 on a socket of MPTCP connects as others do; up to 6.5 so does its path, then.
+        mptcp_passes_twice: (btf.function("mptcp_connect").is_some()
+            && btf.member("mptcp_sock", "subflow").is_ok())
+        .into(),
     })
 }
 

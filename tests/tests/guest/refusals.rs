@@ -16,8 +16,12 @@ use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally;
 use portwatch_tests::wire::{ACK, RST, SYN, Wire};
 use serde_json::Value;
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::shortages::{IPPROTO_MPTCP, mptcp};
+
+/// The ways to see failures.
+const MODES: [&str; 3] = ["functions", "wrappers", "tracepoints"];
 const ALL: [&str; 4] = ["trace", "--json", "--errno", "all"];
 
 fn ip(words: &str) {
@@ -46,10 +50,83 @@ fn assert_one(session: &Session, errno: &str, stage: &str, destination: &str) {
 }
 
 fn connect(destination: &str) -> Errno {
+    connect_by(None, destination)
+}
+
+fn connect_by(protocol: Option<Protocol>, destination: &str) -> Errno {
     let destination: SocketAddr = destination.parse().unwrap();
-    let socket = Socket::new(Domain::for_address(destination), Type::STREAM, None).unwrap();
+    let socket = Socket::new(Domain::for_address(destination), Type::STREAM, protocol).unwrap();
     let error = socket.connect(&destination.into()).unwrap_err();
     Errno::from_raw(error.raw_os_error().unwrap())
+}
+
+/// These connects of MPTCP by this process are told, each once, in their order; and at which stage if they were not
+/// answered by the network.
+fn assert_told_of_mptcp(session: &Session, stage: &str, expected: &[(Errno, &str)]) {
+    let pid = std::process::id();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let told: Vec<_> = session
+        .failures()
+        .map(|failure| {
+            assert_eq!(failure["process"]["pid"], pid, "{failure}");
+            let names = ["protocol", "call", "errno", "stage"].map(|name| text(&failure[name]));
+            let (address, port) = (&failure["destination"]["address"], &failure["destination"]["port"]);
+            (names, text(address), port.clone())
+        })
+        .collect();
+    let expected: Vec<_> = expected
+        .iter()
+        .map(|(errno, destination)| {
+            let destination: SocketAddr = destination.parse().unwrap();
+            let is_answer = *errno == Errno::ECONNREFUSED;
+            let stage = if is_answer { "network" } else { stage };
+            let names = ["mptcp", "connect", &format!("{errno:?}"), stage].map(str::to_owned);
+            (names, destination.ip().to_string(), Value::from(destination.port()))
+        })
+        .collect();
+    assert_eq!(told, expected, "{}", session.stdout);
+    assert_eq!(session.end()["failures"], expected.len(), "{}", session.stdout);
+}
+
+#[test]
+fn connects_of_mptcp_that_fail_are_told_once_and_of_the_process_that_called() {
+    if mptcp(Domain::IPV4).is_none() {
+        return;
+    }
+    const CASES: [(Errno, &str); 6] = [
+        (Errno::ECONNREFUSED, "127.0.0.1:9"),
+        (Errno::ECONNREFUSED, "[::1]:9"),
+        (Errno::EACCES, "198.51.100.1:80"),
+        (Errno::EHOSTUNREACH, "203.0.113.1:80"),
+        (Errno::ENETUNREACH, "192.0.2.1:80"),
+        (Errno::ENETUNREACH, "[2001:db8::1]:80"),
+    ];
+    for mode in MODES {
+        let _netns = Netns::new().unwrap();
+        ip("route add prohibit 198.51.100.0/24");
+        ip("route add unreachable 203.0.113.0/24");
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        // Each again: nothing that is known of the first may hide the second.
+        let attempts = || CASES.iter().chain(&CASES);
+        for (errno, destination) in attempts() {
+            let refused = connect_by(Some(Protocol::from(IPPROTO_MPTCP)), destination);
+            assert_eq!(refused, *errno, "{mode}: {destination}");
+        }
+        // One that does not wait, and asks again until it knows.
+        let (last, socket) = ("127.0.0.1:10", mptcp(Domain::IPV4).unwrap());
+        socket.set_nonblocking(true).unwrap();
+        let destination: SocketAddr = last.parse().unwrap();
+        let since = Instant::now();
+        let again = || socket.connect(&destination.into()).err().and_then(|error| error.raw_os_error());
+        while again() != Some(Errno::ECONNREFUSED as i32) {
+            assert!(since.elapsed() < Duration::from_secs(10), "{mode}: nobody refuses");
+        }
+        let session = watching.end().unwrap();
+        println!("{mode}");
+        let stage = if mode == "tracepoints" { "unknown" } else { "outside_port_search" };
+        let expected: Vec<_> = attempts().copied().chain([(Errno::ECONNREFUSED, last)]).collect();
+        assert_told_of_mptcp(&session, stage, &expected);
+    }
 }
 
 #[test]
@@ -369,6 +446,26 @@ fn a_control_group_that_forbids_connects_is_seen() {
     let session = watching.end().unwrap();
     assert_eq!(refused, Errno::EPERM);
     assert_one(&session, "EPERM", "socket_layer", "127.0.0.1:80");
+}
+
+#[test]
+fn a_control_group_that_forbids_connects_of_mptcp_is_seen_in_each_way() {
+    if mptcp(Domain::IPV4).is_none() {
+        return;
+    }
+    const TO: &str = "127.0.0.1:80";
+    let _netns = Netns::new().unwrap();
+    for mode in MODES {
+        let _group = forbid_connects();
+        let watching = Watching::start(&[&ALL[..], &["--mode", mode]].concat()).unwrap();
+        let refused = [(); 2].map(|()| connect_by(Some(Protocol::from(IPPROTO_MPTCP)), TO));
+        fs::write("/sys/fs/cgroup/cgroup.procs", std::process::id().to_string()).unwrap();
+        let session = watching.end().unwrap();
+        assert_eq!(refused, [Errno::EPERM; 2], "{mode}");
+        println!("{mode}");
+        let stage = if mode == "tracepoints" { "unknown" } else { "socket_layer" };
+        assert_told_of_mptcp(&session, stage, &[(Errno::EPERM, TO); 2]);
+    }
 }
 
 /// Forbids TCP connects to this thread, by Landlock; false where the kernel cannot.

@@ -14,7 +14,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 /// `IP_LOCAL_PORT_RANGE`, include/uapi/linux/in.h.
 const IP_LOCAL_PORT_RANGE: i32 = 51;
 /// `IPPROTO_MPTCP`, include/uapi/linux/in.h.
-const IPPROTO_MPTCP: i32 = 262;
+pub(crate) const IPPROTO_MPTCP: i32 = 262;
 
 fn tcp(domain: Domain) -> Socket {
     Socket::new(domain, Type::STREAM, Some(Protocol::TCP)).unwrap()
@@ -252,7 +252,9 @@ fn narrowed(socket: Socket, low: u16, high: u16) -> Option<Socket> {
         nix::libc::setsockopt(socket.as_raw_fd(), nix::libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, value, 4)
     };
     if result != 0 {
-        println!("skipped: this kernel has no IP_LOCAL_PORT_RANGE");
+        let is_mptcp = socket.protocol().unwrap() == Some(Protocol::from(IPPROTO_MPTCP));
+        let whose = if is_mptcp { "MPTCP of this kernel" } else { "this kernel" };
+        println!("skipped: {whose} has no IP_LOCAL_PORT_RANGE");
     }
     (result == 0).then_some(socket)
 }
@@ -415,7 +417,8 @@ fn a_connect_through_io_uring_is_seen() {
     }
 }
 
-fn mptcp(domain: Domain) -> Option<Socket> {
+/// A socket of MPTCP; none, with the reason printed, where the kernel has none.
+pub(crate) fn mptcp(domain: Domain) -> Option<Socket> {
     match Socket::new(domain, Type::STREAM, Some(Protocol::from(IPPROTO_MPTCP))) {
         Ok(socket) => Some(socket),
         Err(error) => {
@@ -427,14 +430,11 @@ fn mptcp(domain: Domain) -> Option<Socket> {
 
 #[test]
 fn a_connect_of_mptcp_is_told_once_and_as_one() {
-    let errors: [&[&str]; 2] = [&[], &["--errno", "all"]];
     for family in FAMILIES {
         let _netns = Netns::with_ports(40000, 40001).unwrap();
         let full = Full::new(family.service, 2).unwrap();
         let Some(socket) = mptcp(family.domain) else { return };
-        for args in
-            errors.into_iter().flat_map(|errors| MODES.map(|mode| [errors, &["--mode", mode]].concat()))
-        {
+        for args in ways() {
             let session = watched(&args, || {
                 let refused = errno(socket.connect(&full.destination.into()));
                 assert_eq!(refused, Some(Errno::EADDRNOTAVAIL), "{args:?}");
@@ -445,6 +445,140 @@ fn a_connect_of_mptcp_is_told_once_and_as_one() {
                 ("/destination/port", 8080.into()),
             ];
             family.assert_told_exhausted(&session, &values);
+        }
+    }
+}
+
+/// The ways to see failures, and with every error too.
+fn ways() -> impl Iterator<Item = Vec<&'static str>> {
+    let errors: [&[&str]; 2] = [&[], &["--errno", "all"]];
+    errors.into_iter().flat_map(|errors| MODES.map(|mode| [errors, &["--mode", mode]].concat()))
+}
+
+/// A call of a socket of MPTCP that fails for want of a port or an address.
+struct OfMptcp {
+    /// Of its family, bound to this first, sharing it where it connects then.
+    bind: Option<&'static str>,
+    connect: Option<&'static str>,
+    cause: &'static str,
+    errno: Errno,
+    /// The address that was asked for, as it is shown, and its port.
+    shown: (&'static str, u16),
+}
+
+impl OfMptcp {
+    fn domain(&self) -> Domain {
+        Domain::for_address(address(self.connect.or(self.bind).unwrap()))
+    }
+
+    fn call(&self, socket: &Socket) -> std::io::Result<()> {
+        let bind = self.bind.map(|source| socket.bind(&address(source).into()));
+        match self.connect {
+            None => bind.unwrap(),
+            Some(destination) => {
+                bind.transpose().unwrap();
+                socket.connect(&address(destination).into())
+            }
+        }
+    }
+}
+
+const fn connects(
+    bind: Option<&'static str>,
+    to: &'static str,
+    cause: &'static str,
+    shown: &'static str,
+) -> OfMptcp {
+    OfMptcp { bind, connect: Some(to), cause, errno: Errno::EADDRNOTAVAIL, shown: (shown, 8080) }
+}
+
+const fn binds(to: &'static str, errno: Errno, cause: &'static str, shown: (&'static str, u16)) -> OfMptcp {
+    OfMptcp { bind: Some(to), connect: None, cause, errno, shown }
+}
+
+/// Where all four ports have connections to port 8080, and so has port 41000.
+const SHORTAGES_OF_MPTCP: [OfMptcp; 10] = [
+    connects(None, "[::ffff:127.0.0.1]:8080", "range_exhausted", "127.0.0.1"),
+    connects(Some("127.0.0.1:41000"), "127.0.0.1:8080", "tuple_in_use", "127.0.0.1"),
+    connects(Some("[::ffff:127.0.0.1]:41000"), "[::ffff:127.0.0.1]:8080", "tuple_in_use", "127.0.0.1"),
+    connects(Some("[::1]:41000"), "[::1]:8080", "tuple_in_use", "::1"),
+    binds("192.0.2.7:80", Errno::EADDRNOTAVAIL, "address_not_local", ("192.0.2.7", 80)),
+    binds("[2001:db8::7]:80", Errno::EADDRNOTAVAIL, "address_not_local", ("2001:db8::7", 80)),
+    binds("[::ffff:192.0.2.7]:80", Errno::EADDRNOTAVAIL, "address_not_local", ("192.0.2.7", 80)),
+    binds("127.0.0.1:0", Errno::EADDRINUSE, "bind_range_exhausted", ("127.0.0.1", 0)),
+    binds("[::ffff:127.0.0.1]:0", Errno::EADDRINUSE, "bind_range_exhausted", ("127.0.0.1", 0)),
+    binds("[::1]:0", Errno::EADDRINUSE, "bind_range_exhausted", ("::1", 0)),
+];
+
+#[test]
+fn each_shortage_of_mptcp_is_told_once_and_as_one() {
+    if mptcp(Domain::IPV4).is_none() {
+        return;
+    }
+    let _netns = Netns::with_ports(40000, 40003).unwrap();
+    let _full = ["127.0.0.1:8080", "[::1]:8080"].map(|service| Full::new(service, 4).unwrap());
+    // A fixed port may be shared by who says so.
+    let shared = |socket: Socket| {
+        socket.set_reuse_address(true).unwrap();
+        socket
+    };
+    let _first = [("127.0.0.1:41000", "127.0.0.1:8080"), ("[::1]:41000", "[::1]:8080")].map(|(from, to)| {
+        let socket = shared(tcp(Domain::for_address(address(from))));
+        socket.bind(&address(from).into()).unwrap();
+        socket.connect(&address(to).into()).unwrap();
+        socket
+    });
+    let told = |args: &[&str], case: &OfMptcp| {
+        let socket = mptcp(case.domain()).unwrap();
+        let socket = if case.connect.is_some() { shared(socket) } else { socket };
+        let what = format!("{args:?}: {:?} -> {:?}", case.bind, case.connect);
+        println!("{what}");
+        let session = watched(args, || assert_eq!(errno(case.call(&socket)), Some(case.errno), "{what}"));
+        let call = if case.connect.is_some() { "connect" } else { "bind" };
+        let asked = if case.connect.is_some() { "destination" } else { "source" };
+        let [shown, port] = ["address", "port"].map(|name| format!("/{asked}/{name}"));
+        let values = [
+            ("/protocol", "mptcp".into()),
+            ("/call", call.into()),
+            ("/cause", case.cause.into()),
+            ("/errno", format!("{:?}", case.errno).into()),
+            (&*shown, case.shown.0.into()),
+            (&*port, case.shown.1.into()),
+        ];
+        assert_told(&session, 1, &values);
+        let failure = session.failures().next().unwrap();
+        assert_eq!(failure["kernel_socket"], Value::Null, "{what}: {failure}");
+        if case.cause == "tuple_in_use" {
+            let had = (&failure["source"]["port"], &failure["had_port"]);
+            assert_eq!(had, (&41000.into(), &true.into()), "{what}: {failure}");
+        }
+    };
+    for args in ways() {
+        SHORTAGES_OF_MPTCP.iter().for_each(|case| told(&args, case));
+    }
+    set("ipv6/conf/all/disable_ipv6", "1").unwrap();
+    for args in ways() {
+        told(&args, &connects(None, "[::1]:8080", "no_source_address", "::1"));
+    }
+}
+
+#[test]
+fn an_mptcp_sockets_own_range_is_shown() {
+    for family in FAMILIES {
+        let _netns = Netns::with_ports(40000, 40099).unwrap();
+        let _listener = TcpListener::bind(family.service).unwrap();
+        let destination = address(family.service).into();
+        let Some(first) = narrowed(family.tcp(), 40050, 40051) else { return };
+        let held = [first, narrowed(family.tcp(), 40050, 40051).unwrap()];
+        held.iter().for_each(|socket| socket.connect(&destination).unwrap());
+        for args in ways() {
+            let Some(socket) = mptcp(family.domain) else { return };
+            let Some(socket) = narrowed(socket, 40050, 40051) else { return };
+            let session = watched(&args, || {
+                assert_eq!(errno(socket.connect(&destination)), Some(Errno::EADDRNOTAVAIL), "{args:?}");
+            });
+            assert_own_range(&session, "range_exhausted");
+            assert_eq!(session.failures().next().unwrap()["protocol"], "mptcp", "{args:?}");
         }
     }
 }

@@ -8,10 +8,10 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use portwatch_tests::kernel_is_since;
 use portwatch_tests::netns::{Full, Netns, set};
 use portwatch_tests::portwatch::{Session, Watching, command};
 use portwatch_tests::tally;
+use portwatch_tests::{contract, kernel_is_since};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -335,25 +335,54 @@ fn reserved_ports_are_told_as_what_they_leave() {
     drop(full);
 }
 
+/// Whether the kernel's tables can be read; if not, that is printed.
+fn has_sock_diag(stderr: &str) -> bool {
+    let has = !stderr.contains("modprobe tcp_diag");
+    if !has {
+        println!("skipped: sock_diag is a module here, and none of this version was found");
+    }
+    has
+}
+
+/// No opinion among these lines.
+fn assert_healthy(text: &str) {
+    assert!(!text.contains("\"verdict\"") && !text.contains("\"warning\""), "{text}");
+}
+
 #[test]
 fn a_healthy_host_gets_no_verdict() {
     let _netns = Netns::new().unwrap();
     let _some = Full::new(SERVICE, 50).unwrap();
     let output = command(&["ports", "--json"]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(!text.contains("\"verdict\"") && !text.contains("\"warning\""), "{text}");
-}
-
-#[test]
-fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
-    const SOCKETS: u32 = 100_000;
-    if !kernel_is_since(6, 8) {
-        println!(
-            "skipped: before Linux 6.8 so many ports are not found within the minute that TIME_WAIT takes"
-        );
+    let [text, stderr] = [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    if !has_sock_diag(&stderr) {
         return;
     }
-    let _netns = Netns::with_ports(20000, 59999).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let (_, rows) = contract::snapshots(&text).unwrap().remove(0);
+    let used = |rows: &[Value]| {
+        let row = rows.iter().find(|row| row["destination"]["port"] == 8080);
+        row.and_then(|row| row["used"].as_u64())
+    };
+    assert_eq!(used(&rows), Some(50), "{text}");
+    assert_healthy(&text);
+    for (options, looks) in [(&[][..], false), (&["--warn"], true)] {
+        let watching = Watching::start(&[&["trace", "--json"], options].concat()).unwrap();
+        let more: Vec<TcpStream> = (0..10).map(|_| TcpStream::connect(SERVICE).unwrap()).collect();
+        if looks {
+            watching.wait_for("\"used\":60,", Duration::from_secs(10)).unwrap();
+        }
+        let session = watching.end().unwrap();
+        drop(more);
+        assert_eq!(session.status.code(), Some(0), "{}", session.stderr);
+        assert_eq!(session.end()["failures"], 0, "{}", session.stdout);
+        assert_healthy(&session.stdout);
+    }
+}
+
+/// So many sockets of this namespace, which goes on having ports 20000 to 59999, are in TIME_WAIT, each program's to a
+/// destination of its own.
+fn fill_with_time_wait(sockets: u32) {
     for (key, value) in
         [("ipv4/tcp_tw_reuse", "0"), ("ipv4/tcp_rfc1337", "1"), ("ipv4/tcp_max_tw_buckets", "200000")]
     {
@@ -361,11 +390,11 @@ fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
     }
     let listener = TcpListener::bind("0.0.0.0:8080").unwrap();
     let server = std::thread::spawn(move || {
-        for _ in 0..SOCKETS {
+        for _ in 0..sockets {
             assert_eq!(listener.accept().unwrap().0.read(&mut [0]).unwrap(), 0);
         }
     });
-    let each = (SOCKETS / 4).to_string();
+    let each = (sockets / 4).to_string();
     let clients: Vec<_> = (1..=4)
         .map(|n| {
             let destination = format!("127.0.0.{n}:8080");
@@ -374,19 +403,69 @@ fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
         })
         .collect();
     for client in clients {
-        assert_eq!(tally::finish(client).unwrap().threads[0].connected, u64::from(SOCKETS / 4));
+        assert_eq!(tally::finish(client).unwrap().threads[0].connected, u64::from(sockets / 4));
     }
     server.join().unwrap();
-    // Regular looks see them all; failures make further ones.
+}
+
+#[test]
+fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
+    const SOCKETS: u32 = 100_000;
+    const FAILURES: u64 = 5_000;
+    if !kernel_is_since(6, 8) {
+        println!(
+            "skipped: before Linux 6.8 so many ports are not found within the minute that TIME_WAIT takes"
+        );
+        return;
+    }
+    let crowded = Netns::with_ports(20000, 59999).unwrap();
+    let began = Instant::now();
+    fill_with_time_wait(SOCKETS);
+    println!("{SOCKETS} sockets in {:?}", began.elapsed());
+    // From here on nobody gets a port there.
+    set("ipv4/ip_local_reserved_ports", "20000-59999").unwrap();
+    // Regular looks see them all, and so does the one for want of a port whatever the destination.
     let watching = Watching::start(&["trace", "--json", "--warn"]).unwrap();
+    let (fail, shall_fail) = mpsc::channel();
+    let in_the_crowd = std::thread::spawn(move || {
+        shall_fail.recv().unwrap();
+        TcpListener::bind("127.0.0.1:0").unwrap_err()
+    });
     let full = Netns::with_ports(40000, 40001).unwrap();
     let _held = Full::new("127.0.0.1:8080", 2).unwrap();
-    let tally = tally::run(&["--dest", SERVICE, "--attempts", "5000", "--rate", "1000"]).unwrap();
+    let (attempts, rate) = (FAILURES.to_string(), "1000");
+    let load = tally::start(&["--dest", SERVICE, "--attempts", &attempts, "--rate", rate]).unwrap();
+    // In their midst.
+    std::thread::sleep(Duration::from_secs(1));
+    fail.send(()).unwrap();
+    assert_eq!(in_the_crowd.join().unwrap().raw_os_error(), Some(Errno::EADDRINUSE as i32));
+    let tally = tally::finish(load).unwrap();
     let session = watching.end().unwrap();
-    assert_eq!(tally.failed("EADDRNOTAVAIL"), 5000);
-    assert_eq!((&session.end()["failures"], &session.end()["delivered"]), (&json!(5000), &json!(5000)));
+    if !has_sock_diag(&session.stderr) {
+        return;
+    }
+    assert_eq!(tally.failed("EADDRNOTAVAIL"), FAILURES);
+    let end = session.end();
+    let counts = ["failures", "delivered", "suppressed"].map(|name| end[name].as_u64().unwrap());
+    assert_eq!((counts, &end["lost"]), ([FAILURES + 1, FAILURES + 1, 0], &json!({})), "{end}");
+    // The load kept its rate, as the kernel saw it.
+    let at = |line: &Value| line["monotonic_ns"].as_u64().unwrap();
+    let of_load = session.failures().filter(|failure| failure["process"]["pid"] == tally.pid);
+    let times: Vec<u64> = of_load.map(at).collect();
+    let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
+    let took = Duration::from_nanos(last - first);
+    println!("{FAILURES} failures in {took:?}");
+    assert!(took < Duration::from_millis(5_500), "fewer than 900 failures a second: {took:?}");
     let heads = || session.lines.iter().filter(|line| line["type"] == "snapshot");
-    let largest = heads().filter_map(|line| line["sockets"].as_u64()).max();
-    assert!(largest >= Some(u64::from(SOCKETS) * 9 / 10), "{largest:?} sockets were read at most");
+    let is_large = |head: &&Value| head["sockets"].as_u64() >= Some(u64::from(SOCKETS) * 9 / 10);
+    let causes: Vec<_> = heads().filter(is_large).map(|head| (at(head), &head["bind"])).collect();
+    assert!(causes.iter().any(|(_, bind)| bind.is_null()), "no regular look saw them: {causes:?}");
+    let caused = heads().filter(is_large).find(|head| head["bind"] == "127.0.0.1");
+    let caused = caused.unwrap_or_else(|| panic!("the failure there made nobody look: {causes:?}"));
+    assert_eq!(caused["namespaces"][0]["netns"], crowded.id, "{caused}");
+    // Before that look, and from its beginning on.
+    let before = times.iter().filter(|time| **time < at(caused)).count();
+    println!("{before} failures before the look, {} from then on", times.len() - before);
+    assert!(before > 0 && times.len() - before >= 1000, "{before} of {FAILURES} came before {caused}");
     assert!(heads().any(|line| line["namespaces"][0]["netns"] == full.id), "nobody looked where it failed");
 }

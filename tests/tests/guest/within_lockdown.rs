@@ -163,6 +163,8 @@ fn of_sixty_four_threads_no_more_are_missed_than_is_said() {
     let (failures, missed) = (number("failures"), number("possibly_missed"));
     println!("{failures} of 640 seen, at most {missed} missed");
     assert!(failures <= 640 && failures + missed >= 640, "{}", session.end());
+    // Three programs see each; where all of them may be skipped, few are.
+    assert!(failures >= 600, "{}", session.end());
 }
 
 #[test]
