@@ -7,7 +7,6 @@ use aya::{Btf, Ebpf};
 
 use super::multi::Multi;
 use super::plan::{Feature, Kind, Planned};
-use super::preflight::function_tracer_is_off;
 use super::refusal::{self, Refusal};
 
 /// A place in the kernel and what became of the hook there.
@@ -110,14 +109,9 @@ fn try_way(
     hooks: &mut Vec<Hook>,
 ) -> Option<Refusal> {
     let mut missing = None;
-    let functions_are_off = function_tracer_is_off();
     for Planned { function, kind, program, needed } in way {
         let state = match program {
             Err(why) => HookState::Absent(why.clone()),
-            // Newer kernels attach it all the same, and never call it.
-            Ok(_) if functions_are_off && *kind != Kind::Tracepoint => {
-                HookState::Refused(refusal::function_tracer_off(function))
-            }
             Ok(program) if matches!(kind, Kind::MultiEntry | Kind::MultiExit) => {
                 match try_multi(multi, program, function, *kind) {
                     Ok(()) => HookState::Attached,

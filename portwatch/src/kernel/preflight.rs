@@ -115,11 +115,6 @@ pub(super) fn running_kernels_types() -> Result<(Btf, usize), Refusal> {
     Ok((btf, size_bytes))
 }
 
-/// Whether the function tracer is switched off, by which programs at functions are called.
-pub(super) fn function_tracer_is_off() -> bool {
-    fs::read_to_string("/proc/sys/kernel/ftrace_enabled").is_ok_and(|text| text.trim() == "0")
-}
-
 /// Whether this kernel preempts tasks that are inside of it: then one that is inside of a program makes others on its
 /// processor skip that program.
 ///

@@ -103,15 +103,6 @@ pub(super) fn of_multi(function: &str, error: &io::Error) -> Refusal {
     )
 }
 
-/// Why no program at `function` would be called.
-pub(super) fn function_tracer_off(function: &str) -> Refusal {
-    Refusal::new(
-        format!("attach to {function}"),
-        "the function tracer is switched off (kernel.ftrace_enabled is 0), and with it programs at functions",
-        "sysctl -w kernel.ftrace_enabled=1",
-    )
-}
-
 /// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which user space has no name for.
 const ENOTSUPP: i32 = 524;
 

@@ -1,6 +1,5 @@
 //! The tracepoints see what the functions see; and what `--search-time` adds.
 
-use std::fs;
 use std::net::SocketAddr;
 use std::thread::sleep;
 use std::time::Duration;
@@ -8,12 +7,10 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
 use portwatch_tests::netns::{Full, Netns, set};
-use portwatch_tests::portwatch::{Session, Watching, command};
+use portwatch_tests::portwatch::{Session, Watching};
 use portwatch_tests::tally;
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
-
-use crate::storms::sixty_four_threads_search;
 
 fn tcp(domain: Domain) -> Socket {
     Socket::new(domain, Type::STREAM, None).unwrap()
@@ -118,38 +115,6 @@ fn tracepoints_tell_answers_and_refusals_of_who_called() {
         assert_eq!(session.counted(of_run), count, "{errno}: {}", session.stdout);
     }
     assert_eq!(session.end()["failures"], 9, "{}", session.stdout);
-}
-
-/// Where this is 0 the kernel calls no programs at functions.
-const FUNCTION_TRACER: &str = "/proc/sys/kernel/ftrace_enabled";
-
-#[test]
-fn where_functions_cannot_be_hooked_tracepoints_are_taken_and_said() {
-    fs::write(FUNCTION_TRACER, "0").unwrap();
-    let output = command(&["doctor"]).output().unwrap();
-    let (session, tally) = sixty_four_threads_search(&[]);
-    fs::write(FUNCTION_TRACER, "1").unwrap();
-
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{said}");
-    for words in [["hooks on functions", "ftrace_enabled"], ["way", "by tracepoints: "]] {
-        let is_it = |line: &str| words.iter().all(|word| line.contains(word));
-        assert!(said.lines().any(is_it), "{words:?}: {said}");
-    }
-    let hooks = session.lines[0]["hooks"].as_object().unwrap();
-    assert_eq!([&hooks["inet_sock_set_state"], &hooks["sys_exit"]], ["tp_btf"; 2], "{hooks:?}");
-    let functions =
-        hooks.iter().filter(|(name, _)| !["inet_sock_set_state", "sys_exit"].contains(&name.as_str()));
-    for (name, how) in functions {
-        assert!(how.as_str().unwrap().starts_with("refused: "), "{name}: {hooks:?}");
-    }
-    assert!(session.limits().any(|limit| limit.starts_with("by tracepoints: ")), "{}", session.lines[0]);
-    // All of them, but for what a preemptible kernel skips, as the witness stands at a function.
-    let number = |name: &str| session.end()[name].as_u64().unwrap();
-    let (failures, missed) = (number("failures"), number("possibly_missed"));
-    println!("{failures} of 640 seen, at most {missed} missed");
-    assert_eq!(tally.failed("EADDRNOTAVAIL"), 640);
-    assert!((600..=640).contains(&failures) && failures + missed >= 640, "{}", session.end());
 }
 
 /// A listener with room for as many connections as 2,000 ports make.
