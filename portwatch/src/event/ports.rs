@@ -128,8 +128,8 @@ pub struct Namespace {
     pub bound: u32,
     /// `ip_local_reserved_ports`, inside of the range and outside.
     pub reserved_ports: Vec<PortRange>,
-    /// Ports that services wait on, in order: where TCP listens, and those outside of the range that UDP sockets
-    /// without a peer have.
+    /// Ports that services wait on, in order: where TCP listens, and those outside of the range that sockets without a
+    /// peer have.
     pub listeners: Vec<u16>,
     /// Settings that decide what helps.
     pub settings: Settings,

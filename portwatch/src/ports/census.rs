@@ -122,8 +122,8 @@ fn collect(
     }
 }
 
-/// Everything with a port of the range, both families, and services outside of it; connected TCP sockets only to
-/// `destination`.
+/// Everything with a port of the range, both families, and what has no peer outside of it; connected TCP sockets only
+/// to `destination`.
 fn requests(settings: &Settings, destination: Option<&Destination>) -> Vec<Request> {
     let in_range = condition::local_ports(settings.range);
     let mut requests = Vec::new();
@@ -134,15 +134,15 @@ fn requests(settings: &Settings, destination: Option<&Destination>) -> Vec<Reque
             states,
             bytecode: condition::all_of(conditions),
         };
-        requests.push(tcp(TCP_LISTENS, &[]));
+        // Outside of the range they are in the way of a wider one.
+        requests.push(tcp(TCP_LISTENS | TCP_BOUND, &[]));
         match destination.map(|destination| condition::towards(destination, family)) {
-            None => requests.push(tcp(TCP_CONNECTED | TCP_BOUND, &in_range)),
-            Some(towards) => {
-                requests.push(tcp(TCP_BOUND, &in_range));
-                if let Some(towards) = towards {
-                    requests.push(tcp(TCP_CONNECTED, &[&in_range[..], &[towards]].concat()));
-                }
+            None => requests.push(tcp(TCP_CONNECTED, &in_range)),
+            Some(Some(towards)) => {
+                requests.push(tcp(TCP_CONNECTED, &[&in_range[..], &[towards]].concat()));
             }
+            // No socket of this family goes there.
+            Some(None) => {}
         }
     }
     let udp = |family| Request { family, protocol: Protocol::Udp, states: UDP, bytecode: Vec::new() };

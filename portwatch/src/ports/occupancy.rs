@@ -99,15 +99,11 @@ impl Table {
         }
     }
 
-    /// Whether somebody waits for peers there. A UDP socket without a peer does if it has asked for its port, which
-    /// can be told only outside of the range.
+    /// Whether somebody waits for peers there, or may: who has no peer and has asked for its port, which can be told only
+    /// outside of the range.
     fn is_service(&self, socket: &Socket) -> bool {
-        match socket.protocol {
-            Protocol::Udp => {
-                socket.state == SocketState::Bound && !self.settings.range.contains(socket.source.port())
-            }
-            _ => socket.state == SocketState::Listen,
-        }
+        let is_asked_for = !self.settings.range.contains(socket.source.port());
+        socket.state == SocketState::Listen || (socket.state == SocketState::Bound && is_asked_for)
     }
 
     /// Every socket that was taken in, to add what is known of it.
