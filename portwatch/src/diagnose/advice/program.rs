@@ -13,18 +13,27 @@ pub(in super::super) fn reuse_connections(facts: &Facts) -> Advice {
     const WHAT: &str = "keep connections open and reuse them (keep-alive, a pool with a bound)";
     let gain = match (facts.carries_per_minute(), facts.ends_per_minute) {
         (Some(carries), Some(ended)) if ended > carries => format!(
-            "the ports can carry {} of the {} connects/s that end now",
+            "the ports can carry {} of the {} connects/s that end now: {} must be saved",
             per_minute(carries),
-            per_minute(ended)
+            per_minute(ended),
+            per_minute(ended - carries)
         ),
         (Some(carries), ended) => {
-            let ended = ended.map_or_else(String::new, |rate| format!("; {} end now", per_minute(rate)));
-            let fail = if facts.failures_per_minute.is_none() || ended.is_empty() {
-                ""
-            } else {
-                ", and calls that fail may be retries"
-            };
-            format!("new connections must stay below {} connects/s{ended}{fail}", per_minute(carries))
+            let limit = format!("new connections must stay below {} connects/s", per_minute(carries));
+            let more = ended.zip(facts.failures_per_minute).map(|(ended, failed)| {
+                let excess = ended.saturating_add(failed).saturating_sub(carries);
+                (failed, excess)
+            });
+            match (ended, more) {
+                (Some(ended), Some((failed, excess @ 1..))) => format!(
+                    "{limit}; {} end and {} fail now: at most {} must be saved, fewer if those that fail are retries",
+                    per_minute(ended),
+                    per_minute(failed),
+                    per_minute(excess)
+                ),
+                (Some(ended), _) => format!("{limit}; {} end now", per_minute(ended)),
+                (None, _) => limit,
+            }
         }
         (None, _) => "each connect that is saved is a port less in TIME_WAIT".to_owned(),
     };

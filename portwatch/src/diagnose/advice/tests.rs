@@ -220,7 +220,7 @@ fn reuse_and_addresses_say_how_much_is_needed() {
     let busy = Facts { ends_per_minute: Some(60_000), failures_per_minute: Some(120_000), ..full() };
     assert!(
         text(Some(reuse_connections(&busy)))
-            .contains("the ports can carry 470 of the 1,000 connects/s that end now")
+            .contains("the ports can carry 470 of the 1,000 connects/s that end now: 529 must be saved")
     );
     assert!(text(Some(reuse_connections(&full()))).contains("must stay below 470 connects/s"));
     assert!(text(more_addresses(&busy)).contains("1,000 connects/s need 3 in all"));
@@ -228,7 +228,9 @@ fn reuse_and_addresses_say_how_much_is_needed() {
     let retries = Facts { ends_per_minute: Some(27_900), ..busy.clone() };
     let said = text(Some(reuse_connections(&retries)));
     assert!(
-        said.contains("must stay below 470 connects/s; 465 end now, and calls that fail may be retries"),
+        said.contains(
+            "below 470 connects/s; 465 end and 2,000 fail now: at most 1,994 must be saved, fewer if"
+        ),
         "{said}"
     );
     assert!(!text(more_addresses(&retries)).contains("in all"));
