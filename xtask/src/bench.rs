@@ -67,6 +67,9 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let text = table::text(&figures);
     println!("{text}");
     if let Some(old_text) = old_text {
+        if let Some(problem) = compare::unfit(&figures) {
+            bail!("nothing is written: {problem}");
+        }
         let write = |path: &std::path::Path, text: String| {
             fs::write(path, text).with_context(|| format!("write {}", path.display()))
         };

@@ -30,6 +30,12 @@ pub(super) fn findings(now: &Figures, committed: &Figures) -> Vec<String> {
     worse.chain(missed.map(|goal| format!("no longer reached: {}", goal.name))).collect()
 }
 
+/// Why nobody should commit to these: a row of portwatch without figures would never be compared again.
+pub(super) fn unfit(figures: &Figures) -> Option<String> {
+    let mut own = figures.rows.iter().filter(|row| row.name.starts_with(OWN));
+    own.find_map(|row| row.problem.as_ref().map(|problem| format!("{}: {problem}", row.name)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -40,6 +46,13 @@ mod tests {
              {{\"row\":\"portwatch\",{portwatch}}}"
         );
         Figures::printed(&text).unwrap()
+    }
+
+    #[test]
+    fn a_row_of_portwatch_without_figures_is_nothing_to_commit_to() {
+        assert_eq!(unfit(&figures("\"start\":1")), None);
+        let broken = figures("\"problem\":\"it wrote nothing\"");
+        assert_eq!(unfit(&broken).as_deref(), Some("portwatch: it wrote nothing"));
     }
 
     #[test]
