@@ -428,6 +428,11 @@ fn a_look_at_a_hundred_thousand_sockets_loses_no_failure() {
     let began = Instant::now();
     fill_with_time_wait(SOCKETS);
     println!("{SOCKETS} sockets in {:?}", began.elapsed());
+    // The first must still be there when the last look is over.
+    if began.elapsed() > Duration::from_secs(52) {
+        println!("skipped: this machine takes almost as long to make so many sockets as TIME_WAIT takes");
+        return;
+    }
     // From here on nobody gets a port there.
     set("ipv4/ip_local_reserved_ports", "20000-59999").unwrap();
     // Regular looks see them all, and so does the one for want of a port whatever the destination.
