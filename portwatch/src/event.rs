@@ -121,6 +121,23 @@ pub enum Details {
     },
 }
 
+#[cfg(test)]
+impl Process {
+    /// One for tests that ask who it is only.
+    pub(crate) fn with_id(tgid: u32) -> Self {
+        Self {
+            tgid: Tgid(tgid),
+            start: BootNs(1),
+            tid: None,
+            comm: Text::default(),
+            uid: 0,
+            gid: 0,
+            cgroup: CgroupId(0),
+            details: Details::NotRead,
+        }
+    }
+}
+
 /// The system call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Call {
@@ -238,8 +255,8 @@ pub enum LossReason {
     MalformedRecord,
     /// Counted by the kernel, never seen in the ring, and no counter says why.
     Unaccounted,
-    /// The kernel skipped runs of programs, or they came too late to learn what the call was about. No detail of a counted failure is missing for it, so it is not in
-    /// [`End::lost`]: see [`End::possibly_missed`].
+    /// The kernel skipped runs of programs, or they came too late to learn what the call was about. No detail of a counted
+    /// failure is missing for it, so it is not in [`End::lost`]: see [`End::possibly_missed`].
     SkippedRun,
 }
 

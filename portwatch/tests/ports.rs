@@ -1,7 +1,7 @@
 //! `portwatch ports` on this host: made sockets, exact numbers. Needs no BPF.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
@@ -295,6 +295,18 @@ fn watching_shows_what_changes_until_a_signal_ends_it_well() {
     }
 }
 
+/// The next line of this type that is wanted, of a command that goes on.
+fn next_line(stdout: &mut impl BufRead, kind: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    loop {
+        let mut text = String::new();
+        assert!(stdout.read_line(&mut text).unwrap() > 0, "it ended without {kind}");
+        let line: Value = serde_json::from_str(&text).unwrap();
+        if line["type"] == kind && is_wanted(&line) {
+            return line;
+        }
+    }
+}
+
 #[test]
 fn watching_warns_and_says_when_it_is_over() {
     // 12 of 20 are 60 %. Below half of them nothing is near, however fast it grew.
@@ -304,14 +316,7 @@ fn watching_warns_and_says_when_it_is_over() {
         let args = [&["--json", "--watch", "20ms", "--warn", "60%"], fail_on].concat();
         let mut child = command(&args).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut wait_for = |kind: &str| loop {
-            let mut text = String::new();
-            assert!(stdout.read_line(&mut text).unwrap() > 0, "it ended without {kind}");
-            let line: Value = serde_json::from_str(&text).unwrap();
-            if line["type"] == kind {
-                break line;
-            }
-        };
+        let mut wait_for = |kind: &str| next_line(&mut stdout, kind, |_| true);
         let mut held: Vec<_> = (0..12).map(|_| freed_at_once(&listener)).collect();
         let warning = wait_for("warning");
         held.truncate(9);
@@ -343,15 +348,8 @@ fn a_namespace_that_ends_while_it_is_warned_of_has_recovered() {
     let args = ["--json", "--watch", "20ms", "--netns", "all", "--warn", "60%"];
     let mut child = command(&args).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut wait_for = |kind: &str| loop {
-        let mut text = String::new();
-        assert!(stdout.read_line(&mut text).unwrap() > 0, "it ended without {kind}");
-        let line: Value = serde_json::from_str(&text).unwrap();
-        if line["type"] == kind && (kind == "snapshot" || line["netns"] == id) {
-            break line;
-        }
-    };
-    let sees_all = wait_for("snapshot")["all_namespaces"] == true;
+    let sees_all = next_line(&mut stdout, "snapshot", |_| true)["all_namespaces"] == true;
+    let mut wait_for = |kind: &str| next_line(&mut stdout, kind, |line| line["netns"] == id);
     let warning = wait_for("warning");
     drop(end);
     there.join().unwrap();
@@ -382,14 +380,8 @@ fn watching_knows_whose_a_socket_was_that_it_saw_open() {
     let (staying, _server) = connected(&listener);
     let mut child = command(&["--json", "--watch", "20ms"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut wait_for = |state: &str, count: u64| loop {
-        let mut text = String::new();
-        assert!(stdout.read_line(&mut text).unwrap() > 0, "it ended");
-        let line: Value = serde_json::from_str(&text).unwrap();
-        if line["type"] == "ports" && line["by_state"][state] == count {
-            break line;
-        }
-    };
+    let mut wait_for =
+        |state: &str, count: u64| next_line(&mut stdout, "ports", |line| line["by_state"][state] == count);
     wait_for("established", 3);
     for (client, mut server) in held {
         drop(client);

@@ -77,19 +77,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::Memory;
-    use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid, TimeWait};
+    use crate::event::{BootNs, Process, TimeWait};
 
     fn process(tgid: u32) -> Arc<Process> {
-        Arc::new(Process {
-            tgid: Tgid(tgid),
-            start: BootNs(1),
-            tid: None,
-            comm: Text(b"x".to_vec()),
-            uid: 0,
-            gid: 0,
-            cgroup: CgroupId(0),
-            details: Details::NotRead,
-        })
+        Arc::new(Process::with_id(tgid))
     }
 
     fn whose(memory: &mut Memory, cookie: u64, at: u64) -> Option<u32> {

@@ -207,7 +207,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::Survey;
-    use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
+    use crate::event::{BootNs, Process};
     use crate::ports::Query;
 
     #[test]
@@ -215,20 +215,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
         let _held = (TcpStream::connect(there).unwrap(), listener.accept().unwrap());
-        let process = Process {
-            tgid: Tgid(1),
-            start: BootNs(1),
-            tid: None,
-            comm: Text::default(),
-            uid: 0,
-            gid: 0,
-            cgroup: CgroupId(0),
-            details: Details::NotRead,
-        };
         let mut survey = Survey::new();
         let mut since = |connected: Option<BootNs>| {
-            let process = process.clone();
-            let connected = move |_: u64| Some((process.clone(), connected?));
+            let connected = move |_: u64| Some((Process::with_id(1), connected?));
             let snapshot = survey.take(&Query::default(), &connected).unwrap();
             let row = snapshot.rows.into_iter().find(|row| row.destination == Some(there)).unwrap();
             (snapshot.at, row.open_since)

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::super::dump::Socket;
 use super::super::settings::{PortSet, Settings};
 use super::{Held, Table, by_pressure};
-use crate::event::{self, Holder, NetnsId, Occupancy, PortRange, Process, Protocol, SocketState, Tgid};
+use crate::event::{self, Holder, NetnsId, Occupancy, PortRange, Process, Protocol, SocketState};
 use SocketState::{Bound, CloseWait, Established, Listen, TimeWait};
 
 /// Protocol, state, own address, peer, inode.
@@ -41,7 +41,7 @@ fn table(reserved: &[u16], sockets: &[Made]) -> Table {
 fn rows(table: &Table) -> Vec<String> {
     let holder = |inode: u32| match inode {
         0 => Holder::TimeWait,
-        inode => Holder::Process(process(inode)),
+        inode => Holder::Process(Process::with_id(inode)),
     };
     let mut rows = table.rows(&|held: &Held| held.inode, &mut { holder });
     by_pressure(&mut rows);
@@ -65,19 +65,6 @@ fn shown(row: &Occupancy) -> String {
         row.by_state,
         holders.collect::<Vec<_>>().join(" ")
     )
-}
-
-fn process(tgid: u32) -> Process {
-    Process {
-        tgid: Tgid(tgid),
-        start: event::BootNs(0),
-        tid: None,
-        comm: event::Text::default(),
-        uid: 0,
-        gid: 0,
-        cgroup: event::CgroupId(0),
-        details: event::Details::NotRead,
-    }
 }
 
 const TCP: Protocol = Protocol::Tcp;

@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use super::{MAX_PLACES, MAX_WAITING, Surveys, is_shortage, place, query};
-use crate::event::{
-    BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage,
-    Text, Tgid,
-};
+use crate::event::{BootNs, Call, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage, Tgid};
 use crate::ports::Netns;
 
 fn failure() -> Failure {
@@ -22,16 +19,7 @@ fn failure() -> Failure {
             v4_mapped: false,
             kernel_socket: false,
         },
-        process: Process {
-            tgid: Tgid(7),
-            start: BootNs(1),
-            tid: None,
-            comm: Text::default(),
-            uid: 0,
-            gid: 0,
-            cgroup: CgroupId(0),
-            details: Details::NotRead,
-        },
+        process: Process::with_id(7),
         netns: NetnsId(5),
         source: ([10, 0, 0, 1], 0).into(),
         port_range: PortRange { low: 1, high: 2 },
