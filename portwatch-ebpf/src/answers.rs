@@ -5,7 +5,7 @@
 
 use portwatch_ebpf::abi::{COUNTER_ANSWERS, COUNTER_CALLERS_FULL, COUNTER_REPORTED_FULL};
 
-use crate::counter::{count, count_some, counted};
+use crate::counter::{count, counted};
 use crate::layout::{Memory, Typed, setting};
 use crate::maps::{ANSWERS, CALLERS};
 use crate::returned::numbers::{ECONNREFUSED, ECONNRESET, EHOSTUNREACH, ENETUNREACH, ETIMEDOUT};
@@ -64,21 +64,13 @@ pub(crate) fn no_longer_expected(sock: *const u8) {
 /// Answers from which on [`ANSWERS`] may forget some: each processor keeps up to 128 of its places for itself.
 const FORGETS_FROM: u64 = 1024;
 
-/// Errors that only the network gives, by the bits of what they are more than [`FIRST`].
-const BY_NETWORK: u64 = 1 << (ECONNREFUSED - FIRST) | 1 << (ECONNRESET - FIRST) | 1 << (ETIMEDOUT - FIRST);
-/// The least of 64 error numbers with all of those.
-const FIRST: u16 = 64;
-
 /// A call of TCP returns an error that was not told when it came, and is about to be. If only the network gives such
 /// errors, and there were many of them, it may have been.
-///
-/// Without a branch: what follows is a report, which the verifier would follow once more for each error number.
 #[inline(always)]
 pub(crate) fn told_late(errno: u16) {
-    let (number, answers) = (u64::from(errno.wrapping_sub(FIRST)), counted(COUNTER_ANSWERS));
-    let by_network = BY_NETWORK >> (number & 63) & 1 & (number >> 6).wrapping_sub(1) >> 63;
-    let many = answers.wrapping_sub(FORGETS_FROM) >> 63 ^ 1;
-    count_some(COUNTER_REPORTED_FULL, by_network & many);
+    if matches!(errno, ECONNREFUSED | ECONNRESET | ETIMEDOUT) && counted(COUNTER_ANSWERS) >= FORGETS_FROM {
+        count(COUNTER_REPORTED_FULL);
+    }
 }
 
 /// Whether the network gave this answer to this socket, and it was reported when it came. Of one of MPTCP it is a path

@@ -5,15 +5,9 @@ use crate::maps::COUNTERS;
 /// Adds one to the counter of a `COUNTER_` place.
 #[inline(always)]
 pub(crate) fn count(place: u32) {
-    count_some(place, 1);
-}
-
-/// Adds to it.
-#[inline(always)]
-pub(crate) fn count_some(place: u32, amount: u64) {
     if let Some(counter) = COUNTERS.get_ptr_mut(place) {
         // SAFETY: the map's memory.
-        unsafe { add(counter, amount) };
+        unsafe { add(counter, 1) };
     }
 }
 

@@ -61,9 +61,7 @@ fn call_failed(context: *mut c_void, result: i64) -> Done {
         if matches!(errno, EBADF | EFAULT | ENOTSOCK) || !is_failure(errno) {
             return;
         }
-        // SAFETY: as above.
-        let descriptor: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_1)) };
-        let sock = socket(descriptor as u32);
+        let sock = socket(registers);
         if sock.is_null() {
             return;
         }
@@ -103,9 +101,7 @@ fn make_up(context: *mut c_void, result: i64) -> Done {
             task::SENDTO | task::SENDMSG | task::SENDMMSG if errno == EAGAIN => CALL_SENDTO,
             _ => return,
         };
-        // SAFETY: as above.
-        let descriptor: u64 = unsafe { Typed::read(registers, setting!(layout.registers_argument_1)) };
-        let sock = socket(descriptor as u32);
+        let sock = socket(registers);
         if sock.is_null() {
             return;
         }
@@ -241,11 +237,12 @@ fn report_failure(
     unsafe { report::<Probed>(&finding) };
 }
 
-/// The socket of IPv4 or IPv6 behind a descriptor of the current process; null if it is another kind.
+/// The socket of IPv4 or IPv6 behind the descriptor that the call was given; null if it is another kind.
 #[inline(always)]
-fn socket(descriptor: u32) -> *const u8 {
-    // SAFETY: addresses that lead nowhere read as zero.
+fn socket(registers: *const u8) -> *const u8 {
+    // SAFETY: the tracepoint's argument, which the verifier knows; otherwise addresses that lead nowhere read as zero.
     unsafe {
+        let descriptor = Typed::read::<u64>(registers, setting!(layout.registers_argument_1)) as u32;
         let task = bpf_get_current_task() as *const u8;
         let files: *const u8 = Probed::read(task, setting!(layout.task_files));
         let table: *const u8 = Probed::read(files, setting!(layout.files_table));
