@@ -128,22 +128,19 @@ fn requests(settings: &Settings, destination: Option<&Destination>) -> Vec<Reque
     let in_range = condition::local_ports(settings.range);
     let mut requests = Vec::new();
     for family in [Family::V4, Family::V6] {
-        let tcp = |states, conditions: &[condition::Condition]| Request {
-            family,
-            protocol: Protocol::Tcp,
-            states,
-            bytecode: condition::all_of(conditions),
+        let tcp = |states, bytecode| Request { family, protocol: Protocol::Tcp, states, bytecode };
+        requests.push(tcp(TCP_LISTENS, Vec::new()));
+        // What is bound only is in the way of a wider range if it is outside of this one. It is not asked for by itself:
+        // the kernel would go through all connections a second time.
+        let connected = |conditions: &[condition::Condition]| {
+            tcp(TCP_CONNECTED | TCP_BOUND, condition::or_no_peer(&condition::all_of(conditions)))
         };
-        // Outside of the range they are in the way of a wider one.
-        requests.push(tcp(TCP_LISTENS | TCP_BOUND, &[]));
-        match destination.map(|destination| condition::towards(destination, family)) {
-            None => requests.push(tcp(TCP_CONNECTED, &in_range)),
-            Some(Some(towards)) => {
-                requests.push(tcp(TCP_CONNECTED, &[&in_range[..], &[towards]].concat()));
-            }
-            // No socket of this family goes there.
-            Some(None) => {}
-        }
+        requests.push(match destination.map(|destination| condition::towards(destination, family)) {
+            None => connected(&in_range),
+            Some(Some(towards)) => connected(&[&in_range[..], &[towards]].concat()),
+            // No connection of this family goes there.
+            Some(None) => tcp(TCP_BOUND, Vec::new()),
+        });
     }
     let udp = |family| Request { family, protocol: Protocol::Udp, states: UDP, bytecode: Vec::new() };
     requests.extend([Family::V4, Family::V6].map(udp));

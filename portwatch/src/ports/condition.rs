@@ -9,9 +9,10 @@ use ipnet::{IpNet, Ipv6Net};
 use super::dump::Family;
 use crate::event::{Destination, PortRange};
 
-/// `INET_DIAG_BC_S_GE`, `_S_LE` and `_D_COND`, include/uapi/linux/inet_diag.h.
+/// `INET_DIAG_BC_S_GE`, `_S_LE`, `_D_GE` and `_D_COND`, include/uapi/linux/inet_diag.h.
 const LOCAL_PORT_AT_LEAST: u8 = 2;
 const LOCAL_PORT_AT_MOST: u8 = 3;
+const DESTINATION_PORT_AT_LEAST: u8 = 4;
 const DESTINATION: u8 = 8;
 /// Bytes of `struct inet_diag_bc_op`: code, what to skip if it holds, what to skip if not.
 const OPERATION_BYTES: u8 = 4;
@@ -71,6 +72,18 @@ pub(super) fn all_of(conditions: &[Condition]) -> Vec<u8> {
     program
 }
 
+/// Holds for what `program` holds for, and for each socket without a peer, whose destination port is 0.
+pub(super) fn or_no_peer(program: &[u8]) -> Vec<u8> {
+    let length = 2 * OPERATION_BYTES;
+    // To the end, which means yes.
+    let accept = usize::from(length) + program.len();
+    let mut whole = vec![DESTINATION_PORT_AT_LEAST, length];
+    whole.extend(u16::try_from(accept).unwrap_or(u16::MAX).to_ne_bytes());
+    whole.extend([[0, 0], 1_u16.to_ne_bytes()].concat());
+    whole.extend(program);
+    whole
+}
+
 /// Its code, and what stands behind its head.
 fn operation(condition: &Condition) -> (u8, Vec<u8>) {
     match *condition {
@@ -97,7 +110,7 @@ fn host(network: Option<IpNet>, port: Option<u16>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Condition, Destination, Family, all_of, local_ports, towards};
+    use super::{Condition, Destination, Family, all_of, local_ports, or_no_peer, towards};
     use crate::event::PortRange;
 
     #[test]
@@ -111,6 +124,7 @@ mod tests {
         let expected = [8, 16, 20, 0, 2, 8, 0, 0, 0xff, 0xff, 0xff, 0xff, 10, 0, 0, 0];
         assert_eq!(all_of(&[network]), expected);
         assert!(all_of(&[]).is_empty());
+        assert_eq!(or_no_peer(&at_most), [&[4, 8, 16, 0, 0, 0, 1, 0][..], &at_most].concat());
     }
 
     #[test]

@@ -76,9 +76,7 @@ impl Settings {
     /// Ports of the range that are reserved.
     #[must_use]
     pub fn reserved_in_range(&self) -> u32 {
-        let reserved =
-            (self.range.low..=self.range.high).filter(|port| self.reserved.contains(*port)).count();
-        u32::try_from(reserved).unwrap_or(u32::MAX)
+        self.reserved.ports().filter(|port| self.range.contains(*port)).fold(0, |count, _| count + 1)
     }
 
     /// Ports of the range that are not reserved.
@@ -100,11 +98,19 @@ impl PortSet {
         self.0[usize::from(port / 64)] |= 1 << (port % 64);
     }
 
+    /// Each of them, in order.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        let words = (0..=u16::MAX).step_by(64).zip(self.0.iter().copied()).filter(|(_, bits)| *bits != 0);
+        words.flat_map(|(first, bits)| {
+            (first..=first + 63).filter(move |port| bits >> (port - first) & 1 == 1)
+        })
+    }
+
     /// All of them, neighbours together, in order.
     #[must_use]
     pub fn ranges(&self) -> Vec<PortRange> {
         let mut ranges: Vec<PortRange> = Vec::new();
-        for port in (0..=u16::MAX).filter(|port| self.contains(*port)) {
+        for port in self.ports() {
             match ranges.last_mut() {
                 Some(last) if port - last.high == 1 => last.high = port,
                 _ => ranges.push(PortRange { low: port, high: port }),
@@ -128,7 +134,7 @@ impl Default for PortSet {
 
 impl std::fmt::Debug for PortSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_set().entries((0..=u16::MAX).filter(|port| self.contains(*port))).finish()
+        f.debug_set().entries(self.ports()).finish()
     }
 }
 

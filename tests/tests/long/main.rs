@@ -1,5 +1,5 @@
-//! What takes minutes. `cargo xtask test` runs this file in a guest whose clock jumps while it sleeps: there they take
-//! seconds.
+//! What takes minutes, and what must not take longer than it may. `cargo xtask test` runs this file in a guest whose clock
+//! counts instructions, and jumps while it sleeps: there minutes take seconds, and a busy host makes nothing late.
 //!
 //! Each test enters a network namespace of its own.
 
@@ -14,6 +14,8 @@ use nix::errno::Errno;
 use portwatch_tests::netns::Netns;
 use portwatch_tests::portwatch::{Session, Watching};
 use serde_json::Value;
+
+mod promptness;
 
 const SERVICE: &str = "127.0.0.1:8080";
 
@@ -98,5 +100,5 @@ fn census_cost(sockets: &str) -> [f64; 2] {
 fn reading_the_socket_tables_costs_little_more_than_receiving_them() {
     // In instructions, which are what time is made of here. `cargo xtask test` holds the time on the host itself to 1.3.
     let [bare, whole] = census_cost("20000");
-    assert!(whole <= bare * 3.1, "{whole} ms, where a bare loop takes {bare} ms");
+    assert!(whole <= bare * 2.5, "{whole} ms, where a bare loop takes {bare} ms");
 }
