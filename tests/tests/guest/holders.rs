@@ -306,7 +306,14 @@ fn told_by_program(range: (u16, u16), clients: [(&'static str, u32, u32); 2]) {
     let watching = Watching::start(&["trace", "--json", "--holders", "--warn"]).unwrap();
     let server = server(DESTINATION, short + held);
     // The server waits for the first one that stays open.
+    let began = Instant::now();
     let gone: Vec<u32> = clients.iter().map(|each| come_and_go(each, range)).collect();
+    // The first must still be there when the last look is over.
+    if began.elapsed() > Duration::from_secs(45) {
+        watching.end().unwrap();
+        println!("skipped: this machine takes almost as long to make so many connections as TIME_WAIT takes");
+        return;
+    }
     let running: Vec<(u32, Child)> =
         gone.into_iter().zip(clients.iter().map(|each| hold(each, range))).collect();
     wait_for_time_wait(short);
