@@ -60,36 +60,39 @@ pub(super) fn all_of(conditions: &[Condition]) -> Vec<u8> {
     let mut left: usize = operations.iter().map(|(_, rest)| usize::from(OPERATION_BYTES) + rest.len()).sum();
     let mut program = Vec::with_capacity(left);
     for (code, rest) in operations {
-        let length = usize::from(OPERATION_BYTES) + rest.len();
         // One operation behind the end means no.
-        let refuse = left + usize::from(OPERATION_BYTES);
-        program.push(code);
-        program.push(u8::try_from(length).unwrap_or(u8::MAX));
-        program.extend(u16::try_from(refuse).unwrap_or(u16::MAX).to_ne_bytes());
-        program.extend(rest);
-        left -= length;
+        let operation = encoded(code, &rest, left + usize::from(OPERATION_BYTES));
+        left -= operation.len();
+        program.extend(operation);
     }
     program
 }
 
 /// Holds for what `program` holds for, and for each socket without a peer, whose destination port is 0.
 pub(super) fn or_no_peer(program: &[u8]) -> Vec<u8> {
-    let length = 2 * OPERATION_BYTES;
-    // To the end, which means yes.
-    let accept = usize::from(length) + program.len();
-    let mut whole = vec![DESTINATION_PORT_AT_LEAST, length];
-    whole.extend(u16::try_from(accept).unwrap_or(u16::MAX).to_ne_bytes());
-    whole.extend([[0, 0], 1_u16.to_ne_bytes()].concat());
-    whole.extend(program);
-    whole
+    let has_peer = compared_with(1);
+    // The end itself means yes.
+    let accept = usize::from(OPERATION_BYTES) + has_peer.len() + program.len();
+    [encoded(DESTINATION_PORT_AT_LEAST, &has_peer, accept), program.to_vec()].concat()
+}
+
+/// An operation, behind which it goes on if it holds; if not so many bytes are skipped from its beginning.
+fn encoded(code: u8, rest: &[u8], otherwise: usize) -> Vec<u8> {
+    let length = u8::try_from(usize::from(OPERATION_BYTES) + rest.len()).unwrap_or(u8::MAX);
+    let otherwise = u16::try_from(otherwise).unwrap_or(u16::MAX).to_ne_bytes();
+    [&[code, length], &otherwise[..], rest].concat()
+}
+
+/// The port stands in the place for jumps of a second operation (`valid_port_comparison`).
+fn compared_with(port: u16) -> Vec<u8> {
+    [[0, 0], port.to_ne_bytes()].concat()
 }
 
 /// Its code, and what stands behind its head.
 fn operation(condition: &Condition) -> (u8, Vec<u8>) {
     match *condition {
-        // The port stands in the place for jumps of a second operation (`valid_port_comparison`).
-        Condition::AtLeast(port) => (LOCAL_PORT_AT_LEAST, [[0, 0], port.to_ne_bytes()].concat()),
-        Condition::AtMost(port) => (LOCAL_PORT_AT_MOST, [[0, 0], port.to_ne_bytes()].concat()),
+        Condition::AtLeast(port) => (LOCAL_PORT_AT_LEAST, compared_with(port)),
+        Condition::AtMost(port) => (LOCAL_PORT_AT_MOST, compared_with(port)),
         Condition::Towards(network, port) => (DESTINATION, host(network, port)),
     }
 }

@@ -48,8 +48,9 @@ pub(super) struct Table {
     id: NetnsId,
     settings: Settings,
     connected: HashMap<Path, Vec<Held>, RandomState>,
-    /// TCP sockets that listen or are bound only.
+    /// TCP sockets that listen or are bound only, and their ports.
     bound: Vec<Held>,
+    bound_ports: PortSet,
     udp: Vec<Held>,
     /// Ports that services wait on, inside of the range and outside.
     listeners: PortSet,
@@ -74,6 +75,7 @@ impl Table {
             settings,
             connected: HashMap::default(),
             bound: Vec::new(),
+            bound_ports: PortSet::new(),
             udp: Vec::new(),
             listeners: PortSet::new(),
         }
@@ -92,7 +94,10 @@ impl Table {
         let held = Held { port, state, inode, cookie, left_s, open_since: None };
         match (socket.protocol, socket.state) {
             (Protocol::Udp, _) => self.udp.push(held),
-            (_, SocketState::Listen | SocketState::Bound) => self.bound.push(held),
+            (_, SocketState::Listen | SocketState::Bound) => {
+                self.bound_ports.insert(port);
+                self.bound.push(held);
+            }
             _ => {
                 let path = Path {
                     source: socket.source.ip(),
@@ -121,19 +126,13 @@ impl Table {
         self.connected.values().flatten().chain(&self.bound).chain(&self.udp)
     }
 
-    fn bound_ports(&self) -> PortSet {
-        let mut ports = PortSet::new();
-        self.bound.iter().for_each(|held| ports.insert(held.port));
-        ports
-    }
-
     /// What the namespace offers.
     pub(super) fn namespace(&self) -> Namespace {
         Namespace {
             id: self.id,
             range: self.settings.range,
             reserved: self.settings.reserved_in_range(),
-            bound: count(self.bound_ports().ports().count()),
+            bound: self.bound_ports.len(),
             reserved_ports: self.settings.reserved.ranges(),
             listeners: self.listeners.ports().collect(),
             settings: self.settings.others,
@@ -148,13 +147,12 @@ impl Table {
         owner: &impl Fn(&Held) -> O,
         holder: &mut impl FnMut(O) -> Holder,
     ) -> Vec<Occupancy> {
-        let bound = self.bound_ports();
         let offered = self.settings.offered();
-        let usable = offered - count(bound.ports().count());
+        let usable = offered - self.bound_ports.len();
         let mut rows = Vec::new();
         for (path, held) in &self.connected {
             // Nobody is refused such a port because of this connection: it is refused anyway.
-            let held = held.iter().filter(|held| !bound.contains(held.port));
+            let held = held.iter().filter(|held| !self.bound_ports.contains(held.port));
             let mut row = self.row(Protocol::Tcp, held, usable, owner, holder);
             row.source = Some(path.source);
             row.destination = Some(path.destination);
@@ -236,7 +234,8 @@ impl Table {
 
 /// By port, and where sockets share one by state: one that listens tells more than one that is bound.
 fn by_port<'a>(held: &[&'a Held]) -> impl Iterator<Item = &'a Held> {
-    // Numbers that hold the order and the place are sorted in half the time of what they stand for.
+    // As numbers, which hold the order and the place: to follow two references for each comparison is a twenty-fifth of
+    // reading 400,000 sockets.
     let order = |(place, held): (usize, &&Held)| {
         u64::from(held.port) << 48 | (held.state as u64) << 40 | (place as u64 & PLACE)
     };

@@ -76,7 +76,8 @@ impl Settings {
     /// Ports of the range that are reserved.
     #[must_use]
     pub fn reserved_in_range(&self) -> u32 {
-        self.reserved.ports().filter(|port| self.range.contains(*port)).fold(0, |count, _| count + 1)
+        let reserved = self.reserved.ports().filter(|port| self.range.contains(*port)).count();
+        u32::try_from(reserved).unwrap_or(u32::MAX)
     }
 
     /// Ports of the range that are not reserved.
@@ -104,6 +105,12 @@ impl PortSet {
         words.flat_map(|(first, bits)| {
             (first..=first + 63).filter(move |port| bits >> (port - first) & 1 == 1)
         })
+    }
+
+    /// How many.
+    #[must_use]
+    pub fn len(&self) -> u32 {
+        self.0.iter().map(|bits| bits.count_ones()).sum()
     }
 
     /// All of them, neighbours together, in order.
