@@ -20,7 +20,13 @@ impl Clock {
         Timestamp::from_nanosecond(ns).unwrap_or(Timestamp::UNIX_EPOCH)
     }
 
-    /// The same as RFC 3339 in UTC with nanoseconds.
+    /// The instant of a time of day; none before boot, or in 600 years.
+    #[must_use]
+    pub fn instant(self, time: Timestamp) -> Option<BootNs> {
+        u64::try_from(time.as_nanosecond() - i128::from(self.boot_offset_ns)).ok().map(BootNs)
+    }
+
+    /// [`Self::at`] as RFC 3339 in UTC with nanoseconds.
     #[must_use]
     pub fn rfc3339(self, instant: BootNs) -> String {
         format!("{:.9}", self.at(instant))
@@ -31,6 +37,17 @@ impl Clock {
 mod tests {
     use super::Clock;
     use crate::event::BootNs;
+
+    #[test]
+    fn an_instant_comes_back_from_its_time_of_day() {
+        for boot_offset_ns in [0, 1_700_000_000_000_000_000, i64::MAX, i64::MIN, -1] {
+            let clock = Clock { boot_offset_ns };
+            for instant in [0, 1, 45_046_831_900, u64::MAX].map(BootNs) {
+                assert_eq!(clock.instant(clock.rfc3339(instant).parse().unwrap()), Some(instant));
+            }
+        }
+        assert_eq!(Clock { boot_offset_ns: 1 }.instant(jiff::Timestamp::UNIX_EPOCH), None);
+    }
 
     #[test]
     fn boot_time_becomes_time_of_day_with_all_its_digits() {

@@ -13,7 +13,8 @@ pub use range::PortRange;
 pub use searches::{RecentSearch, RecentSearches, SearchRow, SearchTimes, Searches};
 pub use sysctl::{Setting, SettingChange};
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -100,8 +101,8 @@ pub struct Process {
     pub gid: u32,
     /// The control group it was in.
     pub cgroup: CgroupId,
-    /// What could still be read of it in /proc.
-    pub details: Details,
+    /// What could still be read of it in /proc; shared, as thousands of failures of one process have the same.
+    pub details: Arc<Details>,
 }
 
 /// What /proc still told about a process when its event was read.
@@ -121,6 +122,15 @@ pub enum Details {
     },
 }
 
+impl Details {
+    /// Nobody looked yet. As everybody begins with this, it is one for all.
+    #[must_use]
+    pub fn not_read() -> Arc<Self> {
+        static NOT_READ: LazyLock<Arc<Details>> = LazyLock::new(Arc::default);
+        Arc::clone(&NOT_READ)
+    }
+}
+
 #[cfg(test)]
 impl Process {
     /// One for tests that ask who it is only.
@@ -133,7 +143,7 @@ impl Process {
             uid: 0,
             gid: 0,
             cgroup: CgroupId(0),
-            details: Details::NotRead,
+            details: Arc::default(),
         }
     }
 }
@@ -242,6 +252,94 @@ pub struct Start {
     pub boot_offset_ns: i64,
     /// What is reported.
     pub filter: Filter,
+    /// From which share of the usable ports on it warns, in thousandths; none where it does not.
+    pub warn_permille: Option<u32>,
+    /// Of a recording in parts, which one this begins: from 1 on. The rest of the item is that of the first.
+    pub part: Option<u32>,
+    /// The number of the part that its recording began with: more than 1 where it went on in the folder of another.
+    pub first_part: Option<u32>,
+}
+
+/// Exact counts of what happened since the last such item, lost and suppressed detail included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counts {
+    /// Since.
+    pub from: BootNs,
+    /// Until.
+    pub to: BootNs,
+    /// One row a process, namespace and fault; [`Row::first`] is that of all, [`Row::last`] falls into this interval.
+    pub rows: Vec<Row>,
+    /// Failures beyond the table's bound, whose row is not known.
+    pub other: u64,
+}
+
+/// What a capture should have, and has not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// Why.
+    pub why: MissingWhy,
+    /// In which file; none where the line itself is in the file.
+    pub file: Option<Text>,
+    /// Lines, where they could be counted.
+    pub lines: u64,
+    /// Bytes of the file, where it is damaged.
+    pub bytes: u64,
+}
+
+/// Why something is missing in a capture.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MissingWhy {
+    /// It could not be written; with what the system said.
+    NotWritten(String),
+    /// The file ends within a frame: its recorder was killed, or the file was cut.
+    CutOff,
+    /// Bytes that are no frame, or whose checksum is wrong.
+    Damaged,
+    /// A frame or a line that is larger than any that is written.
+    TooLarge,
+    /// The system did not let the file be read on; with what it said.
+    Unreadable(String),
+    /// A line that is not what its type demands.
+    Malformed,
+    /// Lines of a type that this version does not know.
+    UnknownType,
+    /// Rows of a snapshot that were announced.
+    RowsOfSnapshot,
+    /// There is no start: it was damaged, or the lines are only a part. What time of day it was is not known.
+    NoStart,
+    /// There is no end: the recorder was killed, or goes on.
+    NoEnd,
+    /// Earlier parts, which made room.
+    EarlierParts,
+    /// A part between others.
+    Part,
+    /// What the numbers and words mean here: a later version wrote this schema, and may mean something else.
+    NewerSchema(u64),
+    /// What a later version says with this word.
+    Other(String),
+}
+
+impl MissingWhy {
+    /// As it stands in lines.
+    #[must_use]
+    pub fn word(&self) -> &str {
+        match self {
+            Self::NotWritten(_) => "not_written",
+            Self::CutOff => "cut_off",
+            Self::Damaged => "damaged",
+            Self::Unreadable(_) => "unreadable",
+            Self::TooLarge => "too_large",
+            Self::Malformed => "malformed",
+            Self::UnknownType => "unknown_type",
+            Self::RowsOfSnapshot => "rows_of_snapshot",
+            Self::NoStart => "no_start",
+            Self::NoEnd => "no_end",
+            Self::EarlierParts => "earlier_parts",
+            Self::Part => "part",
+            Self::NewerSchema(_) => "newer_schema",
+            Self::Other(word) => word,
+        }
+    }
 }
 
 /// Why the detail of a failure is missing.
@@ -253,7 +351,8 @@ pub enum LossReason {
     QueueFull,
     /// A record that is not one.
     MalformedRecord,
-    /// Counted by the kernel, never seen in the ring, and no counter says why.
+    /// Counted by the kernel, never seen in the ring, and no counter says why; or for a reason that this version does not
+    /// know.
     Unaccounted,
     /// The kernel skipped runs of programs, or they came too late to learn what the call was about. No detail of a counted
     /// failure is missing for it, so it is not in [`End::lost`]: see [`End::possibly_missed`].
@@ -373,6 +472,10 @@ pub enum Item {
     RecentSearches(RecentSearches),
     /// Who holds the local ports.
     Ports(Snapshot),
+    /// Exact counts of an interval; where something is recorded.
+    Counts(Counts),
+    /// Something that should be here is not; of recordings only.
+    Missing(Missing),
     /// Last but one.
     Summary(Summary),
     /// Last.
@@ -437,5 +540,8 @@ impl Fault {
 /// The address of an IPv6 socket's peer as the packets would carry it: an IPv4-mapped one is IPv4.
 #[must_use]
 pub fn on_the_wire(address: [u8; 16]) -> IpAddr {
-    IpAddr::from(address).to_canonical()
+    // ::ffff:0:0/96. As one number, as each failure has two of them.
+    const MAPPED: u128 = 0xffff << 32;
+    let bits = u128::from_be_bytes(address);
+    u32::try_from(bits ^ MAPPED).map_or(Ipv6Addr::from_bits(bits).into(), |v4| Ipv4Addr::from_bits(v4).into())
 }

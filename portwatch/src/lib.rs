@@ -3,6 +3,7 @@
 //! ARCHITECTURE.md tells which way data flows and what each module must not know; `cargo xtask check` holds the
 //! imports against it.
 
+pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod decode;
@@ -10,6 +11,7 @@ pub mod diagnose;
 pub mod enrich;
 pub mod event;
 pub mod kernel;
+pub mod lines;
 pub mod pipeline;
 pub mod ports;
 pub mod sink;

@@ -21,7 +21,7 @@ fn process(comm: &[u8], details: Details) -> Process {
         uid: 1,
         gid: 2,
         cgroup: CgroupId(3),
-        details,
+        details: details.into(),
     }
 }
 
@@ -170,7 +170,7 @@ fn losses_summary_and_end_say_what_they_count() {
 fn searches_are_rows_and_what_is_in_none() {
     let other = SearchTimes { count: 3, total: Duration::from_nanos(17), ..SearchTimes::default() };
     let expected = concat!(
-        r#"{"type":"searches","rows":[],"other":{"count":3,"slow":0,"average_ns":5,"longest_ns":0},"#,
+        r#"{"type":"searches","rows":[],"other":{"count":3,"slow":0,"average_ns":5,"longest_ns":0,"total_ns":17},"#,
         r#""unmeasured":1}"#
     );
     let searches = Searches { rows: Vec::new(), other, unmeasured: 1 };
