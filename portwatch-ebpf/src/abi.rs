@@ -440,11 +440,13 @@ pub const OWNERS_MOST: u32 = 1024 * 1024;
 /// Rows of searches; what goes beyond is measured together.
 pub const SEARCHES_MAX_KEYS: u32 = 4096;
 /// Places that are one value of the map of counts: less than a page, as user space calls the kernel for each.
-pub const COUNTS_GROUP: usize = 32;
+pub const COUNTS_GROUP: u32 = 32;
 /// One value of the map of counts.
-pub type CountGroup = [CountPlace; COUNTS_GROUP];
+pub type CountGroup = [CountPlace; COUNTS_GROUP as usize];
 /// Groups in which keys find their places: 24,576 places in all, one a key.
 pub const COUNTS_GROUPS: u32 = 768;
+/// Places in these groups.
+pub const COUNTS_PLACES: u32 = COUNTS_GROUPS * COUNTS_GROUP;
 /// The group behind them: what is counted there has no place of its own, and no key.
 pub const COUNTS_OVERFLOW: u32 = COUNTS_GROUPS;
 /// Bytes of the ring: 8,192 records of 120 bytes with their 8-byte headers, what a storm makes while the reader is

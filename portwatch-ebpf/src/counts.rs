@@ -70,7 +70,7 @@ fn overflow(hash: u64) -> *mut FailureCount {
 #[inline(always)]
 unsafe fn nth(group: *mut CountGroup, number: u64) -> *mut CountPlace {
     // SAFETY: the caller's promise: a group of the map.
-    unsafe { group.cast::<CountPlace>().add((number % COUNTS_GROUP as u64) as usize) }
+    unsafe { group.cast::<CountPlace>().add((number % u64::from(COUNTS_GROUP)) as usize) }
 }
 
 /// A number that no two keys share in practice, and that is not 0.

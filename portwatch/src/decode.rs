@@ -1,7 +1,6 @@
 //! From the kernel side's bytes to facts. Pure: no I/O, no clock, no /proc.
 //!
-//! In: records of the ring, keys and values of tables. Out: [`Failure`], [`SettingChange`], [`Row`], and who connected
-//! what.
+//! In: records of the ring, keys and values of tables. Out: [`Item`], [`Row`], and who connected what.
 
 mod sysctl;
 
@@ -11,30 +10,25 @@ use std::time::Duration;
 use portwatch_ebpf::abi;
 
 use crate::event::{
-    BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Row,
-    SearchRow, SearchTimes, SettingChange, Stage, Text, Tgid, Tid, TimeWait, on_the_wire,
+    BootNs, Call, CgroupId, Details, Errno, Failure, Fault, Item, NetnsId, PortRange, Process, Protocol, Row,
+    SearchRow, SearchTimes, Stage, Text, Tgid, Tid, TimeWait, on_the_wire,
 };
 
 const _: () = assert!(abi::TIME_WAIT_NS == TimeWait::LENGTH_NS);
 
-/// What is in one record of the ring.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    /// A call failed.
-    Failure(Failure),
-    /// A setting was changed.
-    Sysctl(SettingChange),
-}
-
-/// Reads one record of the ring, which its size makes known. `ticks_per_second`: of the kernel's timer, in which it
-/// keeps some settings.
+/// Reads one record of the ring, which its size makes known: an [`Item::Failure`] or an [`Item::Sysctl`].
+/// `ticks_per_second`: of the kernel's timer, in which it keeps some settings.
 ///
 /// # Errors
 /// When these are not the bytes of a record.
-pub fn record(bytes: &[u8], ticks_per_second: u32) -> Result<Record, NoRecord> {
+pub fn record(bytes: &[u8], ticks_per_second: u32) -> Result<Item, NoRecord> {
+    // Of these there may be thousands a second.
+    if bytes.len() == size_of::<abi::FailureRecord>() {
+        return failure(bytes).map(Item::Failure).map_err(|Malformed| NoRecord::Failure);
+    }
     match sysctl::change(bytes, ticks_per_second) {
-        Some(change) => change.map(Record::Sysctl).map_err(|Malformed| NoRecord::Sysctl),
-        None => failure(bytes).map(Record::Failure).map_err(|Malformed| NoRecord::Failure),
+        Some(change) => change.map(Item::Sysctl).map_err(|Malformed| NoRecord::Sysctl),
+        None => Err(NoRecord::Failure),
     }
 }
 
@@ -62,7 +56,7 @@ fn failure(bytes: &[u8]) -> Result<Failure, Malformed> {
             uid: record.uid,
             gid: record.gid,
             cgroup: CgroupId(record.cgroup_id),
-            details: Details::NotRead,
+            details: Details::not_read(),
         },
         netns: NetnsId(record.key.netns),
         source: SocketAddr::new(on_the_wire(bytes_of(record.source)), record.source_port),
@@ -87,7 +81,7 @@ pub fn row(key: &abi::FailureKey, value: &abi::FailureCount) -> Result<Row, Malf
             uid: value.uid,
             gid: value.gid,
             cgroup: CgroupId(value.cgroup_id),
-            details: Details::NotRead,
+            details: Details::not_read(),
         },
         netns: NetnsId(key.netns),
         fault: fault(key)?,
@@ -108,7 +102,7 @@ pub fn owner(owner: &abi::Owner) -> Process {
         uid: owner.uid,
         gid: owner.gid,
         cgroup: CgroupId(owner.cgroup_id),
-        details: Details::NotRead,
+        details: Details::not_read(),
     }
 }
 
@@ -197,7 +191,8 @@ fn fault(key: &abi::FailureKey) -> Result<Fault, Malformed> {
 /// Up to its NUL.
 fn text(words: abi::Words) -> Text {
     let bytes = bytes_of(words);
-    Text(bytes.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
+    Text(bytes[..end].to_vec())
 }
 
 fn bytes_of(words: abi::Words) -> [u8; 16] {

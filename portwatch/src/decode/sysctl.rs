@@ -43,7 +43,7 @@ fn told(record: &abi::SysctlRecord, (old, new): (String, String)) -> Result<Sett
             uid: record.uid,
             gid: record.gid,
             cgroup: CgroupId(record.cgroup_id),
-            details: Details::NotRead,
+            details: Details::not_read(),
         }),
     })
 }
@@ -89,9 +89,9 @@ fn ports(set: &abi::Ports) -> String {
 mod tests {
     use portwatch_ebpf::abi;
 
-    use super::super::{NoRecord, Record, record};
+    use super::super::{NoRecord, record};
     use super::{ports, value};
-    use crate::event::{Setting, SettingChange};
+    use crate::event::{Item, Setting, SettingChange};
 
     fn words(text: &[u8]) -> abi::Words {
         let mut bytes = [0; 16];
@@ -127,7 +127,7 @@ mod tests {
 
     fn change<T: Copy>(of: &T) -> SettingChange {
         match record(&bytes(of), 250) {
-            Ok(Record::Sysctl(change)) => change,
+            Ok(Item::Sysctl(change)) => change,
             other => panic!("{other:?}"),
         }
     }

@@ -1,5 +1,7 @@
 //! Records as the kernel side writes them, and bytes it never writes.
 
+use std::sync::Arc;
+
 use std::net::Ipv6Addr;
 
 use portwatch_ebpf::abi;
@@ -7,10 +9,9 @@ use portwatch_ebpf::abi;
 use std::time::Duration;
 
 use super::{
-    Malformed, NoRecord, Record, connected_at, failure, owner, record as decoded, row, search_row,
-    search_times,
+    Malformed, NoRecord, connected_at, failure, owner, record as decoded, row, search_row, search_times,
 };
-use crate::event::{BootNs, CgroupId, Details, Errno, PortRange, Process, Stage, Text, Tgid};
+use crate::event::{BootNs, CgroupId, Errno, Item, PortRange, Process, Stage, Text, Tgid};
 
 fn words(bytes: [u8; 16]) -> abi::Words {
     let word = |n: usize| u32::from_ne_bytes(std::array::from_fn(|i| bytes[n * 4 + i]));
@@ -119,7 +120,7 @@ fn a_name_ends_at_its_nul_whatever_follows() {
 #[test]
 fn bytes_that_are_no_record_are_refused() {
     let good = record(key("10.0.0.1", abi::PLACE_PORT_SEARCH, 0), b"x");
-    assert!(matches!(decoded(bytes(&good), 250), Ok(Record::Failure(_))));
+    assert!(matches!(decoded(bytes(&good), 250), Ok(Item::Failure(_))));
     for length in 0..bytes(&good).len() {
         // Some other record has as many bytes as it has.
         if length != size_of::<abi::SysctlRecord>() {
@@ -180,7 +181,7 @@ fn an_owner_becomes_a_whole_process() {
         uid: 4,
         gid: 3,
         cgroup: CgroupId(6),
-        details: Details::NotRead,
+        details: Arc::default(),
     };
     assert_eq!((owner(&value), connected_at(&value)), (expected, BootNs(8)));
 }

@@ -127,6 +127,11 @@ impl Facts {
         self.cause == Some(Cause::BindRangeExhausted) || self.lacks_udp_ports() || self.is_short()
     }
 
+    /// Whether ports were short and are not any more.
+    pub(super) fn shortage_is_over(&self) -> bool {
+        self.cause.is_some() && self.lacks_ports() && !self.is_nearly_full()
+    }
+
     fn is_nearly_full(&self) -> bool {
         self.row.as_ref().is_some_and(|row| permille(self.blocked(row), row.usable) >= NEAR_PERMILLE)
     }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 /// `28232` as `28,232`.
-pub(super) fn grouped(count: impl Into<u64>) -> String {
+pub(crate) fn grouped(count: impl Into<u64>) -> String {
     let digits = count.into().to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -18,7 +18,7 @@ pub(super) fn grouped(count: impl Into<u64>) -> String {
 }
 
 /// A count with its noun: `1 port`, `28,232 ports`.
-pub(super) fn counted(count: impl Into<u64>, noun: &str) -> String {
+pub(crate) fn counted(count: impl Into<u64>, noun: &str) -> String {
     let count = count.into();
     let plural = if count == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", grouped(count))
@@ -38,7 +38,7 @@ pub(super) fn per_minute(count: impl Into<u64>) -> String {
 }
 
 /// A time in its two largest units.
-pub(super) fn lasting(time: Duration) -> String {
+pub(crate) fn lasting(time: Duration) -> String {
     let (hours, minutes, seconds) = (time.as_secs() / 3600, time.as_secs() / 60 % 60, time.as_secs() % 60);
     match (hours, minutes) {
         (0, 0) => format!("{seconds} s"),

@@ -3,7 +3,7 @@
 //! In: every item. Out: what is to be said of it: a [`Verdict`] where a snapshot explains a shortage, [`Pressure`] where
 //! one is near, or no longer, [`Slowness`] where connect() takes long to find a port. Pure: what was recorded yields the same opinions later. Must not know: how they are shown.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Cause;
 use super::facts::Facts;
@@ -15,6 +15,8 @@ use super::trouble::{Trouble, Troubles};
 use super::verdict::{Diagnosis, verdict};
 use crate::event::{BootNs, Item, Occupancy, Snapshot, Tgid};
 
+/// What a snapshot of free ports tells of a failure before it, if it was so long ago: nothing.
+const FRESH_NS: u64 = 2_000_000_000;
 /// Rows without a failure that verdicts are looked for.
 const MAX_ROWS: usize = 16;
 
@@ -81,9 +83,22 @@ pub enum Sight {
     Gone,
 }
 
+/// When to warn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Warn {
+    /// Never.
+    #[default]
+    Never,
+    /// From this share of the usable ports on, in thousandths.
+    FromPermille(u32),
+    /// As the start of the stream says.
+    AsRecorded,
+}
+
 /// Watches items go by.
 #[derive(Debug, Default)]
 pub struct Observer {
+    warn: Warn,
     gauge: Option<Gauge>,
     searches: Watcher,
     history: History,
@@ -94,10 +109,23 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// Warns from this share of the usable ports on, in thousandths, or never.
+    /// Warns like this.
     #[must_use]
-    pub fn new(warn_from_permille: Option<u32>) -> Self {
-        Self { gauge: warn_from_permille.map(Gauge::new), ..Self::default() }
+    pub fn new(warn: Warn) -> Self {
+        let mut observer = Self { warn, ..Self::default() };
+        observer.begin(None);
+        observer
+    }
+
+    /// Forgets all but whether it has warned.
+    fn begin(&mut self, recorded_permille: Option<u32>) {
+        let permille = match self.warn {
+            Warn::Never => None,
+            Warn::FromPermille(permille) => Some(permille),
+            Warn::AsRecorded => recorded_permille,
+        };
+        let Self { warn, has_warned, .. } = *self;
+        *self = Self { warn, has_warned, gauge: permille.map(Gauge::new), ..Self::default() };
     }
 
     /// Whether it has warned of anything.
@@ -109,6 +137,11 @@ impl Observer {
     /// What is to be said after this item.
     pub fn see(&mut self, item: &Item) -> Vec<Opinion> {
         match item {
+            // Of another time or another host nothing follows for this one.
+            Item::Start(start) => {
+                self.begin(start.warn_permille);
+                Vec::new()
+            }
             Item::Failure(failure) => {
                 self.troubles.note(failure);
                 Vec::new()
@@ -160,6 +193,11 @@ impl Observer {
                 failures_per_minute: *failures_per_minute,
                 ..Facts::of_failure(last, *cause, path, snapshot)
             };
+            let is_past = snapshot.at.0.saturating_sub(last.at.0) > FRESH_NS;
+            if is_past && facts.shortage_is_over() {
+                // What was said at that time explains it better than what is left of it.
+                continue;
+            }
             let row = facts.row.as_ref().map(Path::of);
             if say(row.unwrap_or(*path), Some(*cause), Some(last.process.tgid), &facts) {
                 explained.extend(row);
@@ -187,9 +225,6 @@ impl Observer {
         before != Some(rules)
     }
 }
-
-/// By where and why, in order.
-pub(super) type ByKind<T> = BTreeMap<(Path, Cause), T>;
 
 #[cfg(test)]
 mod tests;

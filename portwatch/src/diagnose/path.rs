@@ -1,11 +1,12 @@
 //! What has ports of its own.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use crate::event::{NetnsId, Occupancy, Protocol, Snapshot};
 
 /// The place of a row: the ports of one are not those of another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path {
     /// Where.
     pub netns: NetnsId,
@@ -17,6 +18,22 @@ pub struct Path {
     pub destination: Option<SocketAddr>,
     /// Index of the interface that sockets are bound to, or 0.
     pub device: u32,
+}
+
+/// In few words, as each failure is looked up by it.
+impl Hash for Path {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let bits = |address: Option<IpAddr>| match address {
+            None => 0,
+            Some(IpAddr::V4(address)) => u128::from(address.to_bits()),
+            Some(IpAddr::V6(address)) => address.to_bits(),
+        };
+        let port = self.destination.map_or(0, |destination| destination.port());
+        state.write_u128(bits(self.source));
+        state.write_u128(bits(self.destination.map(|destination| destination.ip())));
+        state.write_u64(u64::from(self.netns.0) << 32 | u64::from(self.device) << 16 ^ u64::from(port));
+        state.write_u8(self.is_udp.into());
+    }
 }
 
 impl Path {

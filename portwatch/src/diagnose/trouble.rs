@@ -3,10 +3,14 @@
 //! In: failures. Out: the last of each kind, and how many there are in a minute, for a snapshot that is about them. Must
 //! not know: what is made of them.
 
-use super::observer::ByKind;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::fast::RandomState;
+
 use super::path::Path;
 use super::{Cause, cause};
-use crate::event::{BootNs, Failure, Protocol, Snapshot};
+use crate::event::{BootNs, Failure, Process, Protocol, Snapshot};
 
 /// A shortage of which nothing was seen for so long is over.
 const OVER_AFTER_NS: u64 = 60_000_000_000;
@@ -27,7 +31,7 @@ pub(super) struct Trouble {
 
 /// Those of the last minute.
 #[derive(Debug, Default)]
-pub(super) struct Troubles(ByKind<Trouble>);
+pub(super) struct Troubles(HashMap<(Path, Cause), Trouble, RandomState>);
 
 impl Troubles {
     /// Kinds that are remembered; more at a time are in no verdict, in counts as ever.
@@ -54,7 +58,7 @@ impl Troubles {
         }
     }
 
-    /// Those that the snapshot is about.
+    /// Those that the snapshot is about, in order.
     pub(super) fn within(&mut self, snapshot: &Snapshot) -> impl Iterator<Item = (&(Path, Cause), &Trouble)> {
         self.forget(snapshot.at);
         let is_about = |(path, cause): &(Path, Cause)| match cause {
@@ -62,7 +66,9 @@ impl Troubles {
             Cause::AddressNotLocal | Cause::PortTaken => path.is_in_namespace_of(snapshot),
             _ => path.is_within(snapshot),
         };
-        self.0.iter().filter(move |(key, _)| is_about(key))
+        let mut about: Vec<_> = self.0.iter().filter(|(key, _)| is_about(key)).collect();
+        about.sort_unstable_by_key(|(key, _)| *key);
+        about.into_iter()
     }
 
     fn forget(&mut self, now: BootNs) {
@@ -73,7 +79,7 @@ impl Troubles {
 impl Trouble {
     fn add(&mut self, failure: &Failure) {
         self.count += 1;
-        self.last = failure.clone();
+        replace(&mut self.last, failure);
         let passed = failure.at.0.saturating_sub(self.since.0);
         if passed >= LEAST_NS {
             let per_minute = u128::from(self.count) * 60_000_000_000 / u128::from(passed);
@@ -83,6 +89,21 @@ impl Trouble {
             (self.since, self.count) = (failure.at, 0);
         }
     }
+}
+
+/// The same as a clone, but for what it costs: thousands a second may come by.
+fn replace(last: &mut Failure, failure: &Failure) {
+    let Failure { at, fault, process, netns, source, port_range, own_range, search } = failure;
+    let Process { tgid, start, tid, comm, uid, gid, cgroup, details } = process;
+    if !Arc::ptr_eq(&last.process.details, details) {
+        last.process.details = Arc::clone(details);
+    }
+    last.process.comm.0.clone_from(&comm.0);
+    let process = &mut last.process;
+    (process.tgid, process.start, process.tid) = (*tgid, *start, *tid);
+    (process.uid, process.gid, process.cgroup) = (*uid, *gid, *cgroup);
+    (last.at, last.fault, last.netns, last.source) = (*at, *fault, *netns, *source);
+    (last.port_range, last.own_range, last.search) = (*port_range, *own_range, *search);
 }
 
 /// What has the ports that a call wanted one of.
@@ -99,4 +120,63 @@ fn path(failure: &Failure, cause: Cause) -> Path {
         }
     };
     Path { netns: failure.netns, is_udp, source, destination, device: 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::replace;
+    use crate::event::{
+        BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage,
+        Text, Tgid, Tid,
+    };
+
+    #[test]
+    fn what_replaces_another_failure_is_the_same_in_every_field() {
+        let fault = |port, call, v4_mapped| Fault {
+            call,
+            protocol: Protocol::Tcp,
+            errno: Errno::EADDRNOTAVAIL,
+            stage: Stage::PortSearch,
+            had_port: false,
+            address: ([10, 0, 0, 2], port).into(),
+            v4_mapped,
+            kernel_socket: false,
+        };
+        let before = Failure {
+            at: BootNs(1),
+            fault: fault(80, Call::Connect, false),
+            process: Process::with_id(7),
+            netns: NetnsId(5),
+            source: ([10, 0, 0, 1], 0).into(),
+            port_range: PortRange { low: 1, high: 2 },
+            own_range: None,
+            search: None,
+        };
+        let after = Failure {
+            at: BootNs(2),
+            fault: fault(443, Call::Sendto, true),
+            process: Process {
+                tgid: Tgid(8),
+                start: BootNs(3),
+                tid: Some(Tid(9)),
+                comm: Text(b"name".to_vec()),
+                uid: 10,
+                gid: 11,
+                cgroup: CgroupId(12),
+                details: Arc::new(Details::Exited),
+            },
+            netns: NetnsId(6),
+            source: ([10, 0, 0, 3], 4).into(),
+            port_range: PortRange { low: 3, high: 4 },
+            own_range: Some(PortRange { low: 5, high: 6 }),
+            search: Some(Duration::from_nanos(13)),
+        };
+        for (mut last, failure) in [(before.clone(), &after), (after.clone(), &before)] {
+            replace(&mut last, failure);
+            assert_eq!(&last, failure);
+        }
+    }
 }

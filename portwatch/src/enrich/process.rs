@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid};
 
@@ -71,7 +72,7 @@ pub(super) fn identify(proc_root: &Path, cgroup_root: &Path, tgid: Tgid) -> Opti
         uid: real_id("Uid:")?,
         gid: real_id("Gid:")?,
         cgroup: cgroup(&folder, cgroup_root).unwrap_or(CgroupId(0)),
-        details: Details::NotRead,
+        details: Arc::default(),
     })
 }
 
@@ -130,6 +131,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::symlink;
     use std::path::Path;
+    use std::sync::Arc;
 
     use std::os::unix::fs::MetadataExt as _;
 
@@ -186,7 +188,7 @@ mod tests {
             uid: 1000,
             gid: 100,
             cgroup: CgroupId(fs::metadata(cgroups.join("some/where")).unwrap().ino()),
-            details: Details::NotRead,
+            details: Arc::default(),
         };
         assert_eq!(identify(root.path(), &cgroups, Tgid(42)).as_ref(), Some(&expected));
         assert_eq!(as_in_proc(BootNs(12_345_678_901)), expected.start);

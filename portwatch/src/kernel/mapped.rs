@@ -13,6 +13,7 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use aya::Pod;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
@@ -68,6 +69,19 @@ impl<T: Pod> Mapped<T> {
         (n < self.count).then(|| unsafe {
             self.first.byte_add(n as usize * Self::STRIDE).cast::<T>().as_ptr().read_volatile()
         })
+    }
+
+    /// The first eight bytes of that value, of one moment: for values that are read from their beginning. What
+    /// [`Self::get`] answers next was written later, or is the same.
+    pub(super) fn first_word(&self, n: u32) -> Option<u64> {
+        const { assert!(size_of::<T>() >= size_of::<u64>() && align_of::<T>() == align_of::<u64>()) };
+        // SAFETY: as above; as many bytes at least, and aligned.
+        let word = (n < self.count).then(|| unsafe {
+            self.first.byte_add(n as usize * Self::STRIDE).cast::<u64>().as_ptr().read_volatile()
+        });
+        // x86 keeps loads in order; the compiler is made to.
+        compiler_fence(Ordering::Acquire);
+        word
     }
 }
 

@@ -3,6 +3,7 @@
 //! In: what to report. Out: attached programs, bytes of the ring, entries of the maps, and reasons where this host
 //! refuses. Must not know: what the bytes mean, who shows them, the command line.
 
+mod alarm;
 mod attach;
 mod aya_btf;
 mod bpf;
@@ -13,6 +14,7 @@ mod layout;
 mod mapped;
 mod multi;
 mod plan;
+mod records;
 mod refusal;
 mod ring;
 mod sysctls;
@@ -21,10 +23,14 @@ mod tracer;
 
 pub mod preflight;
 
+pub use alarm::Alarm;
 pub use attach::{Hook, HookState, Refused};
 pub use cgroup::{CgroupError, OpenCgroup};
 pub use plan::Kind;
-pub use portwatch_ebpf::abi::{DETAIL_PER_WINDOW, OWNERS, OWNERS_LEAST, OWNERS_MOST};
+pub use portwatch_ebpf::abi::{
+    DETAIL_PER_WINDOW, FailureCount, FailureKey, OWNERS, OWNERS_LEAST, OWNERS_MOST,
+};
+pub use records::Records;
 pub use refusal::{Refusal, privilege_hint};
 pub use ring::{Queue, Ring};
 pub use tables::{Counters, Owners, Tables};

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use aya::maps::{MapData, RingBuf};
 use aya_log::EbpfLogger;
-use bytes::{Bytes, BytesMut};
 use log::Log;
 use portwatch_ebpf::abi::FailureRecord;
 use tokio::io::Interest;
@@ -18,14 +17,18 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+
+use super::alarm::Alarm;
+use super::records::Records;
 
 /// Records taken from the ring before the task lets others run.
 const BATCH_RECORDS: usize = 512;
-/// How long a record may lie in the ring: programs wake the task seldom, and not for each record.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
-/// The same while there are records.
-const BUSY_LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// How soon it looks again while there are records: programs wake the task for the first of them, and then not again for as
+/// long as this (`WAKE_INTERVAL_NS`, portwatch-ebpf/src/report.rs).
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+/// Where there are none, each pause is twice as long as the one before, up to this. A record that was begun while the task
+/// was awake, and finished late, as its program was preempted, waits for no longer than it took.
+const IDLE_LOOK_INTERVAL: Duration = Duration::from_secs(4);
 /// Bytes that wait for the reader: a minute of 500 failures a second. Records of other kinds may be larger.
 const QUEUE_BYTES: usize = 32 * 1024 * size_of::<FailureRecord>();
 
@@ -37,7 +40,7 @@ pub struct Ring {
 
 /// The reader's end.
 pub struct Queue {
-    batches: mpsc::UnboundedReceiver<Vec<Bytes>>,
+    batches: mpsc::UnboundedReceiver<Records>,
     shared: Arc<Shared>,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<io::Result<Ring>>,
@@ -55,8 +58,9 @@ struct Shared {
 
 struct Task {
     fd: AsyncFd<RingBuf<MapData>>,
+    alarm: Alarm,
     logger: Option<EbpfLogger<&'static dyn Log>>,
-    batches: mpsc::UnboundedSender<Vec<Bytes>>,
+    batches: mpsc::UnboundedSender<Records>,
     shared: Arc<Shared>,
 }
 
@@ -77,13 +81,19 @@ impl Ring {
         let (sender, batches) = mpsc::unbounded_channel();
         let (stop, stopped) = oneshot::channel();
         let shared = Arc::new(Shared::default());
-        let task = Task { fd, logger: self.logger, batches: sender, shared: Arc::clone(&shared) };
+        let task = Task {
+            fd,
+            alarm: Alarm::new()?,
+            logger: self.logger,
+            batches: sender,
+            shared: Arc::clone(&shared),
+        };
         let task = tokio::spawn(task.run(stopped));
         Ok(Queue { batches, shared, stop: Some(stop), task })
     }
 
     /// Records that are there now, at most a batch of them.
-    pub fn take(&mut self) -> Vec<Bytes> {
+    pub fn take(&mut self) -> Records {
         flush(self.logger.as_mut());
         take(&mut self.ring)
     }
@@ -91,9 +101,9 @@ impl Ring {
 
 impl Queue {
     /// The next records; none once the task has ended and all that it took is read.
-    pub async fn next(&mut self) -> Option<Vec<Bytes>> {
+    pub async fn next(&mut self) -> Option<Records> {
         let records = self.batches.recv().await?;
-        self.shared.waiting.fetch_sub(bytes_of(&records), Ordering::Relaxed);
+        self.shared.waiting.fetch_sub(records.bytes(), Ordering::Relaxed);
         Some(records)
     }
 
@@ -128,12 +138,18 @@ impl Task {
     async fn run(mut self, mut stopped: oneshot::Receiver<()>) -> io::Result<Ring> {
         let mut look_in = LOOK_INTERVAL;
         loop {
-            tokio::select! {
+            self.alarm.set(look_in)?;
+            let is_woken = tokio::select! {
                 _ = &mut stopped => break,
-                () = sleep(look_in) => {}
-                ready = self.fd.readable_mut() => ready?.clear_ready(),
-            }
-            look_in = if self.look().await { BUSY_LOOK_INTERVAL } else { LOOK_INTERVAL };
+                gone_off = self.alarm.gone_off() => gone_off.map(|()| false)?,
+                ready = self.fd.readable_mut() => {
+                    ready?.clear_ready();
+                    true
+                }
+            };
+            // Woken for nothing it was where an earlier record is not finished.
+            let is_busy = self.look().await || is_woken;
+            look_in = if is_busy { LOOK_INTERVAL } else { (2 * look_in).min(IDLE_LOOK_INTERVAL) };
             flush(self.logger.as_mut());
         }
         Ok(Ring { ring: self.fd.into_inner(), logger: self.logger })
@@ -144,7 +160,7 @@ impl Task {
         let mut found = false;
         loop {
             let records = take(self.fd.get_mut());
-            let more = records.len() == BATCH_RECORDS;
+            let more = records.lengths.len() == BATCH_RECORDS;
             found |= !records.is_empty();
             self.offer(records);
             if !more {
@@ -155,29 +171,25 @@ impl Task {
     }
 
     /// Hands those records over that fit, and counts the others.
-    fn offer(&self, mut records: Vec<Bytes>) {
-        records.retain(|record| {
-            let waiting = self.shared.waiting.fetch_add(record.len(), Ordering::Relaxed);
-            let fits = waiting + record.len() <= QUEUE_BYTES;
-            if !fits {
-                self.refuse(record);
-            }
-            fits
-        });
+    fn offer(&self, mut records: Records) {
+        let waiting = self.shared.waiting.load(Ordering::Relaxed);
+        let refused = records.shorten(QUEUE_BYTES.saturating_sub(waiting));
+        self.refuse(&refused);
         if records.is_empty() {
             return;
         }
+        self.shared.waiting.fetch_add(records.bytes(), Ordering::Relaxed);
         if let Err(SendError(records)) = self.batches.send(records) {
-            records.iter().for_each(|record| self.refuse(record));
+            self.shared.waiting.fetch_sub(records.bytes(), Ordering::Relaxed);
+            self.refuse(&records.lengths);
         }
     }
 
-    /// Counts a record that nobody will read, told apart as `decode` does.
-    fn refuse(&self, record: &Bytes) {
-        self.shared.waiting.fetch_sub(record.len(), Ordering::Relaxed);
-        let is_failure = record.len() == size_of::<FailureRecord>();
-        let counter = if is_failure { &self.shared.refused } else { &self.shared.refused_others };
-        if counter.fetch_add(1, Ordering::Relaxed) == 0 && is_failure {
+    /// Counts records of these lengths, which nobody will read, told apart as `decode` does.
+    fn refuse(&self, lengths: &[usize]) {
+        let failures = lengths.iter().filter(|length| **length == size_of::<FailureRecord>()).count();
+        self.shared.refused_others.fetch_add((lengths.len() - failures) as u64, Ordering::Relaxed);
+        if failures > 0 && self.shared.refused.fetch_add(failures as u64, Ordering::Relaxed) == 0 {
             warn_beside();
         }
     }
@@ -197,10 +209,6 @@ fn warn_beside() {
     }
 }
 
-fn bytes_of(records: &[Bytes]) -> usize {
-    records.iter().map(Bytes::len).sum()
-}
-
 fn flush(logger: Option<&mut EbpfLogger<&'static dyn Log>>) {
     if let Some(logger) = logger {
         logger.flush();
@@ -208,13 +216,11 @@ fn flush(logger: Option<&mut EbpfLogger<&'static dyn Log>>) {
 }
 
 /// Up to [`BATCH_RECORDS`] records, copied: dropping an item is what frees its place in the ring.
-fn take(ring: &mut RingBuf<MapData>) -> Vec<Bytes> {
-    let mut bytes = BytesMut::new();
-    let mut records = Vec::new();
-    while records.len() < BATCH_RECORDS {
+fn take(ring: &mut RingBuf<MapData>) -> Records {
+    let mut records = Records::default();
+    while records.lengths.len() < BATCH_RECORDS {
         let Some(item) = ring.next() else { break };
-        bytes.extend_from_slice(&item);
-        records.push(bytes.split().freeze());
+        records.push(&item);
     }
     records
 }

@@ -10,8 +10,8 @@ use portwatch_ebpf::abi::{
     COUNTER_CALLERS_FULL, COUNTER_CALLS_MADE_UP, COUNTER_CALLS_UNKNOWN, COUNTER_CONNECT_MADE_UP,
     COUNTER_DETAILS_FULL, COUNTER_OWNERS, COUNTER_OWNERS_FORGOTTEN, COUNTER_REPORTED_FULL, COUNTER_RING_FULL,
     COUNTER_SEARCH_MADE_UP, COUNTER_SEARCH_UNMEASURED, COUNTER_SUPPRESSED, COUNTER_SYSCTLS_LOST,
-    COUNTER_UNPROVEN, COUNTERS, COUNTS_GROUPS, COUNTS_OVERFLOW, CountGroup, FailureCount, FailureKey,
-    OWNERS_GROUP, Owner, OwnerGroup, SearchKey, SearchTimes, owner_group,
+    COUNTER_UNPROVEN, COUNTERS, COUNTS_OVERFLOW, COUNTS_PLACES, CountGroup, CountPlace, FailureCount,
+    FailureKey, OWNERS_GROUP, Owner, OwnerGroup, SearchKey, SearchTimes, owner_group,
 };
 
 use super::mapped::Mapped;
@@ -20,8 +20,14 @@ use super::mapped::Mapped;
 #[derive(Clone, Copy)]
 struct Group(CountGroup);
 
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct Place(CountPlace);
+
 // SAFETY: integers without padding (sizes asserted in abi.rs): every byte is initialised, any value is valid.
 unsafe impl Pod for Group {}
+// SAFETY: as above.
+unsafe impl Pod for Place {}
 
 #[repr(transparent)]
 #[derive(Clone, Copy)]
@@ -40,6 +46,9 @@ unsafe impl Pod for Owned {}
 unsafe impl Pod for TimesKey {}
 // SAFETY: as above.
 unsafe impl Pod for Times {}
+
+/// Places of the table of counts that are seen at one time: all of them would be 3 MiB of resident memory.
+const PLACES_AT_ONCE: u32 = 2048;
 
 /// Why failures have no record, since attach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,7 +105,7 @@ impl Owners {
 
 /// Handles of the counters; readable while programs run and after they are detached.
 pub struct Tables {
-    counts: Array<MapData, Group>,
+    counts: MapData,
     counters: Mapped<u64>,
     /// Those that found no place.
     overflow: Mapped<Group>,
@@ -115,7 +124,7 @@ impl Tables {
         let (counts, counters, owners) = (map("COUNTS")?, map("COUNTERS")?, map("OWNERS")?);
         Ok(Self {
             overflow: Mapped::new(fd(&counts)?, COUNTS_OVERFLOW..COUNTS_OVERFLOW + 1)?,
-            counts: counts.try_into()?,
+            counts: array(counts)?,
             counters: Mapped::new(fd(&counters)?, 0..COUNTERS)?,
             searches: map("SEARCHES")?.try_into()?,
             other_searches: map("OTHER_SEARCHES")?.try_into()?,
@@ -132,16 +141,18 @@ impl Tables {
         self.running.set(0, u32::from(run), 0)
     }
 
-    /// Every count there is.
+    /// Every count there is, by its key, in the order of keys. Takes no system call on the map.
     ///
     /// # Errors
-    /// When the kernel refuses a look-up.
+    /// When the kernel does not give the memory to see the table, which is given back at once.
     pub fn counts(&self) -> Result<Vec<(FailureKey, FailureCount)>, MapError> {
         let mut counts = Vec::new();
-        for group in 0..COUNTS_GROUPS {
-            let places = self.counts.get(&group, 0)?.0.into_iter();
-            let used = places.filter(|place| place.count.count > 0);
-            counts.extend(used.map(|place| (place.key, place.count)));
+        for first in (0..COUNTS_PLACES).step_by(PLACES_AT_ONCE as usize) {
+            let some = first..COUNTS_PLACES.min(first + PLACES_AT_ONCE);
+            // Groups have no padding, so that a map of groups is one of places.
+            let places = Mapped::<Place>::new(self.counts.fd().as_fd(), some)?;
+            let used = (0..places.count()).filter(|n| places.first_word(*n).is_some_and(|count| count > 0));
+            counts.extend(used.filter_map(|n| places.get(n)).map(|Place(place)| (place.key, place.count)));
         }
         Ok(one_a_key(counts))
     }
@@ -193,11 +204,22 @@ impl Tables {
     }
 }
 
+fn array(map: Map) -> Result<MapData, MapError> {
+    match map {
+        Map::Array(data) => Ok(data),
+        _ => Err(no_array()),
+    }
+}
+
 fn fd(map: &Map) -> Result<BorrowedFd<'_>, MapError> {
     match map {
         Map::Array(data) => Ok(data.fd().as_fd()),
-        _ => Err(io::Error::other("a map that was to be mapped into memory is no array").into()),
+        _ => Err(no_array()),
     }
+}
+
+fn no_array() -> MapError {
+    io::Error::other("a map that was to be mapped into memory is no array").into()
 }
 
 /// Adds up what is about the same key: threads that met it at one moment may have taken several places. What is not

@@ -10,36 +10,40 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use tokio::time::sleep;
 
 use super::clocks::{now, now_with_offset};
 use super::survey::Connected;
 use super::{Source, Stop};
-use crate::decode::{self, NoRecord, Record};
+use crate::decode::{self, NoRecord};
 use crate::enrich::Enricher;
 use crate::event::{
-    BootNs, End, Errno, Errnos, Fault, Filter, Item, NetnsId, NoRoom, Row, Searches, SettingChange, Snapshot,
-    Stage, Start, Summary, Text, TimeWait,
+    BootNs, End, Errno, Errnos, Failure, Fault, Filter, Item, NetnsId, NoRoom, Row, Searches, SettingChange,
+    Snapshot, Stage, Start, Summary, Text, TimeWait,
 };
-use crate::kernel::{Counters, HookState, Kind, Mode, Queue, Refusal, Ring, SkippedRuns, Tracer};
+use crate::kernel::{
+    Counters, FailureCount, FailureKey, HookState, Kind, Mode, Queue, Records, Refusal, Ring, SkippedRuns,
+    Tracer,
+};
 use crate::ports::Netns;
 use changed_settings::ChangedSettings;
 use doubts::Doubts;
 use full_tables::FullTables;
+use intervals::Intervals;
 use ledger::Ledger;
 use recent_searches::Looks;
+use rounds::Rounds;
 use surveys::{Regular, Surveys};
 
 mod changed_settings;
 mod doubts;
 mod full_tables;
+mod intervals;
 mod ledger;
 mod recent_searches;
+mod rounds;
 mod surveys;
 
-/// How often losses are looked for.
-const LOSS_INTERVAL: Duration = Duration::from_millis(250);
 /// How long a program that was running at the stop may take to finish.
 const STRAGGLER_WAIT: Duration = Duration::from_millis(2);
 /// How often that is granted.
@@ -60,12 +64,39 @@ pub struct Until {
     pub count: Option<u64>,
 }
 
+/// What is to be seen, and until when.
+pub struct Wanted {
+    /// Which failures.
+    pub filter: Filter,
+    /// Whether searches for a port are measured.
+    pub search_times: bool,
+    /// From which share of the usable ports on somebody is warned, in thousandths: for who reads the start.
+    pub warn_permille: Option<u32>,
+    /// Where is looked again and again.
+    pub look: Option<Look>,
+    /// How often exact counts are wanted, where they are not only at the end.
+    pub count_interval: Option<Duration>,
+    /// When it ends.
+    pub until: Until,
+}
+
 /// What is looked at again and again, whatever happens.
 pub struct Look {
     /// How often.
     pub interval: Duration,
     /// Which namespaces.
     pub netns: Netns,
+    /// What of it is told.
+    pub told: Told,
+}
+
+/// Of regular looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Each.
+    All,
+    /// Those in which half of the ports are taken somewhere, what comes after, and the first.
+    UnderPressure,
 }
 
 /// Attached programs and what they have sent.
@@ -74,7 +105,7 @@ pub struct Live {
     queue: Queue,
     enricher: Enricher,
     until: Until,
-    ticks: Interval,
+    rounds: Rounds,
     began: Instant,
     ledger: Ledger,
     /// Runs skipped while the programs were attached and silent.
@@ -91,6 +122,8 @@ pub struct Live {
     is_patient: bool,
     /// None where nobody is warned.
     recent_searches: Option<Looks>,
+    /// None where exact counts are wanted at the end only.
+    intervals: Option<Intervals<FailureKey>>,
     full_tables: FullTables,
     settings: ChangedSettings,
     doubts: Doubts,
@@ -99,7 +132,8 @@ pub struct Live {
     forgotten: (u64, Option<BootNs>),
     /// Whether `doubts` has looked after the last of `records`, or of the counts, was taken.
     has_looked: bool,
-    records: VecDeque<Bytes>,
+    records: Records,
+    start: Start,
     items: VecDeque<Item>,
     phase: Phase,
 }
@@ -118,18 +152,13 @@ impl Live {
     ///
     /// # Errors
     /// When the ring cannot be read or this host's clocks and names cannot be.
-    pub fn new(
-        mut tracer: Tracer,
-        enricher: Enricher,
-        filter: Filter,
-        search_times: bool,
-        look_regularly: Option<Look>,
-        until: Until,
-    ) -> Result<Self> {
+    pub fn new(mut tracer: Tracer, enricher: Enricher, wanted: Wanted) -> Result<Self> {
+        let Wanted { filter, search_times, warn_permille, look: look_regularly, count_interval, until } =
+            wanted;
         let queue = tracer.take_ring()?.start().context("wait for the ring of events")?;
         let shortages_only = filter.errnos == Errnos::Shortage;
         let (towards, netns) = (filter.destination, filter.netns);
-        let start = start(&tracer, filter)?;
+        let start = Start { warn_permille, ..start(&tracer, filter)? };
         let began_at = start.at;
         // Before they count, so that the bound of what is missing is not too low.
         let skipped_before = tracer.skipped_runs().unwrap_or_default();
@@ -140,14 +169,12 @@ impl Live {
             look_regularly.as_ref().filter(|_| search_times).map(|look| Looks::new(look.interval, began_at));
         let regular = look_regularly.map(|look| Regular::new(look, towards));
         let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
-        let mut ticks = interval(LOSS_INTERVAL);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             tracer,
             queue,
             enricher,
             until,
-            ticks,
+            rounds: Rounds::new().context("make a timer")?,
             began: Instant::now(),
             ledger: Ledger::new(start.at),
             skipped_before,
@@ -158,16 +185,24 @@ impl Live {
             netns,
             is_patient: false,
             recent_searches,
+            intervals: count_interval.map(|length| Intervals::new(length, began_at)),
             full_tables: FullTables::default(),
             settings,
             doubts: Doubts::new(began_at),
             surveys,
             forgotten: (0, None),
             has_looked: false,
-            records: VecDeque::new(),
-            items: VecDeque::from([Item::Start(start)]),
+            records: Records::default(),
+            items: VecDeque::from([Item::Start(start.clone())]),
+            start,
             phase: Phase::Watching,
         })
+    }
+
+    /// What is watched, and how; also the first item.
+    #[must_use]
+    pub fn start(&self) -> &Start {
+        &self.start
     }
 
     /// Failures so far, shown or not; none where the kernel does not tell.
@@ -205,26 +240,18 @@ impl Live {
         self.items.push_back(Item::Ports(snapshot));
     }
 
-    /// Keeps records for [`Self::take_record`].
-    fn keep(&mut self, records: Vec<Bytes>) {
+    /// Keeps records for [`Self::take_record`], which has taken all others.
+    fn keep(&mut self, records: Records) -> Result<()> {
         self.has_looked = false;
-        self.records.extend(records);
+        self.records = records;
+        self.rounds.hasten().context("set a timer")
     }
 
     /// What the next record is about, if it is one and wanted.
     fn take_record(&mut self) -> Result<Option<Item>> {
-        while let Some(record) = self.records.pop_front() {
-            let mut failure = match decode::record(&record, self.settings.ticks_per_second) {
-                Ok(Record::Failure(failure)) => failure,
-                // Sets of ports are sent whatever was written.
-                Ok(Record::Sysctl(change)) if change.old.as_ref() == Some(&change.new) => continue,
-                Ok(Record::Sysctl(change)) if self.netns.is_some_and(|netns| netns != change.netns) => {
-                    continue;
-                }
-                Ok(Record::Sysctl(mut change)) => {
-                    change.by.iter_mut().for_each(|process| self.enricher.enrich(process));
-                    return Ok(Some(Item::Sysctl(change)));
-                }
+        while let Some(record) = self.records.pop() {
+            let mut item = match decode::record(record, self.settings.ticks_per_second) {
+                Ok(item) => item,
                 Err(NoRecord::Failure) => {
                     self.ledger.malformed += 1;
                     continue;
@@ -234,20 +261,42 @@ impl Live {
                     continue;
                 }
             };
-            if self.until.count.is_some_and(|count| self.ledger.delivered >= count) {
-                self.ledger.beyond_count += 1;
-                continue;
+            let is_wanted = match &mut item {
+                Item::Failure(failure) => self.complete(failure)?,
+                Item::Sysctl(change) => self.complete_change(change),
+                _ => false,
+            };
+            if is_wanted {
+                return Ok(Some(item));
             }
-            failure.fault = self.doubted(failure.fault, failure.at, failure.at);
-            self.enricher.enrich(&mut failure.process);
-            self.surveys.note(&failure);
-            self.ledger.delivered += 1;
-            if self.until.count == Some(self.ledger.delivered) {
-                self.stop()?;
-            }
-            return Ok(Some(Item::Failure(failure)));
         }
         Ok(None)
+    }
+
+    /// Adds to a failure what its record does not tell; whether it is wanted.
+    fn complete(&mut self, failure: &mut Failure) -> Result<bool> {
+        if self.until.count.is_some_and(|count| self.ledger.delivered >= count) {
+            self.ledger.beyond_count += 1;
+            return Ok(false);
+        }
+        failure.fault = self.doubted(failure.fault, failure.at, failure.at);
+        self.enricher.enrich(&mut failure.process, failure.at);
+        self.surveys.note(failure);
+        self.ledger.delivered += 1;
+        if self.until.count == Some(self.ledger.delivered) {
+            self.stop()?;
+        }
+        Ok(true)
+    }
+
+    /// The same for the change of a setting.
+    fn complete_change(&mut self, change: &mut SettingChange) -> bool {
+        // Sets of ports are sent whatever was written.
+        if change.old.as_ref() == Some(&change.new) || self.netns.is_some_and(|netns| netns != change.netns) {
+            return false;
+        }
+        change.by.iter_mut().for_each(|process| self.enricher.enrich(process, change.at));
+        true
     }
 
     /// "The port search did not fail" holds only if its hook would have told, of each failure between `first` and
@@ -266,11 +315,26 @@ impl Live {
         fault
     }
 
+    /// What comes by no record.
+    fn look_around(&mut self) -> Result<()> {
+        let is_due = |due: Option<Instant>| due.is_some_and(|due| due <= Instant::now());
+        if is_due(self.settings.due()) {
+            self.look_at_settings();
+        }
+        if is_due(self.recent_searches.as_ref().map(Looks::due)) {
+            self.look_at_searches()?;
+        }
+        self.look_for_losses()?;
+        self.look_at_counts()?;
+        if !self.items.is_empty() {
+            self.rounds.hasten().context("set a timer")?;
+        }
+        let due = [self.settings.due(), self.recent_searches.as_ref().map(Looks::due)];
+        due.into_iter().flatten().try_for_each(|due| self.rounds.not_after(due)).context("set a timer")
+    }
+
     /// Searches for a port since the last look.
     fn look_at_searches(&mut self) -> Result<()> {
-        if self.recent_searches.as_ref().is_none_or(|looks| !looks.are_due()) {
-            return Ok(());
-        }
         let rows = self.searches().context("read how long searches took")?.rows;
         let recent = self.recent_searches.as_mut().and_then(|looks| looks.look(&rows, now()));
         self.items.extend(recent.map(Item::RecentSearches));
@@ -338,13 +402,14 @@ impl Live {
     async fn settle(&mut self, mut ring: Box<Ring>, rounds: u32) -> Result<()> {
         let records = ring.take();
         if !records.is_empty() {
-            self.keep(records);
+            self.keep(records)?;
             self.phase = Phase::Settling(ring, rounds);
             return Ok(());
         }
         // Losses first: whatever finishes in between is then counted, and not yet accounted for.
         self.look_for_losses()?;
-        let summary = self.summary()?;
+        let counts = self.tracer.tables().counts().context("read the table of counts")?;
+        let summary = self.summary(counts.clone());
         if self.ledger.accounted() >= total(&summary) || rounds == 0 {
             self.is_patient |= self.until.count.is_some_and(|count| self.ledger.delivered >= count);
             // Who asks for holders wants to know who has the ports in the end.
@@ -356,15 +421,15 @@ impl Live {
             };
             let snapshots = self.surveys.last(limit, again).await;
             snapshots.into_iter().for_each(|snapshot| self.show(snapshot));
-            return self.close(summary);
+            return self.close(counts, summary);
         }
         sleep(STRAGGLER_WAIT).await;
         self.phase = Phase::Settling(ring, rounds - 1);
         Ok(())
     }
 
-    /// What was measured, summary and end.
-    fn close(&mut self, summary: Summary) -> Result<()> {
+    /// What was measured, summary and end. `counts` are those of the summary.
+    fn close(&mut self, counts: Vec<(FailureKey, FailureCount)>, summary: Summary) -> Result<()> {
         self.phase = Phase::Ended;
         self.ledger.unaccounted = total(&summary).saturating_sub(self.ledger.accounted());
         self.tell_losses(true);
@@ -390,6 +455,7 @@ impl Live {
             },
             watched: self.began.elapsed(),
         };
+        self.tell_counts(counts);
         self.items.extend([Item::Summary(summary), Item::End(end)]);
         Ok(())
     }
@@ -404,23 +470,47 @@ impl Live {
         Ok(Searches { rows, other, unmeasured: self.counters.search_unmeasured })
     }
 
-    fn summary(&mut self) -> Result<Summary> {
-        let tables = self.tracer.tables();
-        let counts = tables.counts().context("read the table of counts")?;
-        let mut other = tables.counters().keys_full;
+    fn summary(&mut self, counts: Vec<(FailureKey, FailureCount)>) -> Summary {
+        let mut other = self.tracer.tables().counters().keys_full;
+        let mut rows = self.rows(counts, &mut other);
+        rows.sort_by(|a: &Row, b: &Row| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
+        Summary { rows, other }
+    }
+
+    /// Counts since the last interval, if that is long enough ago and anything happened.
+    fn look_at_counts(&mut self) -> Result<()> {
+        let known = self.ledger.accounted();
+        if self.intervals.as_mut().is_some_and(|intervals| intervals.is_due(known, now())) {
+            let counts = self.tracer.tables().counts().context("read the table of counts")?;
+            self.tell_counts(counts);
+        }
+        Ok(())
+    }
+
+    /// What of these, which are all counts there are, was not told yet.
+    fn tell_counts(&mut self, counts: Vec<(FailureKey, FailureCount)>) {
+        let Some(mut intervals) = self.intervals.take() else { return };
+        let mut other = intervals.grown_other(self.tracer.tables().counters().keys_full);
+        let grown = intervals.grown(counts, |value| &mut value.count);
+        let rows = self.rows(grown, &mut other);
+        self.items.extend(intervals.end(rows, other, now()).map(Item::Counts));
+        self.intervals = Some(intervals);
+    }
+
+    /// The rows of these counts; adds to `other` those of which there is none.
+    fn rows(&mut self, counts: Vec<(FailureKey, FailureCount)>, other: &mut u64) -> Vec<Row> {
         self.has_looked = false;
         let mut rows = Vec::with_capacity(counts.len());
         for (key, value) in counts {
             let Ok(mut row) = decode::row(&key, &value) else {
-                other += value.count;
+                *other += value.count;
                 continue;
             };
             row.fault = self.doubted(row.fault, row.first, row.last);
             self.enricher.recall(&mut row.process);
             rows.push(row);
         }
-        rows.sort_by(|a: &Row, b: &Row| b.count.cmp(&a.count).then(a.first.cmp(&b.first)));
-        Ok(Summary { rows, other })
+        rows
     }
 }
 
@@ -439,7 +529,7 @@ impl Source for Live {
                 Phase::Draining => {
                     self.phase = Phase::Draining;
                     match self.queue.next().await {
-                        Some(records) => self.keep(records),
+                        Some(records) => self.keep(records)?,
                         None => {
                             let ring = self.queue.into_ring().await.context("read the ring of events")?;
                             self.phase = Phase::Settling(Box::new(ring), STRAGGLER_ROUNDS);
@@ -450,17 +540,14 @@ impl Source for Live {
                     self.phase = Phase::Watching;
                     tokio::select! {
                         records = self.queue.next() => match records {
-                            Some(records) => self.keep(records),
+                            Some(records) => self.keep(records)?,
                             // The task ended by itself; the phases that follow tell why.
                             None => self.stop()?,
                         },
                         snapshot = self.surveys.next() => self.show(snapshot),
-                        _ = self.ticks.tick() => {
-                            if self.settings.are_due() {
-                                self.look_at_settings();
-                            }
-                            self.look_for_losses()?;
-                            self.look_at_searches()?;
+                        round = self.rounds.next() => {
+                            round.context("set a timer")?;
+                            self.look_around()?;
                         }
                         how = &mut self.until.stop => {
                             self.is_patient = how == Stop::InTime;
@@ -516,5 +603,8 @@ fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
         at,
         boot_offset_ns,
         filter,
+        warn_permille: None,
+        part: None,
+        first_part: None,
     })
 }

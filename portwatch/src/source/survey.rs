@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::clocks::{now, now_with_offset};
 use super::memory::Memory;
 use crate::enrich::Enricher;
-use crate::event::{BootNs, Details, Holder, Process, Scope, Snapshot, Tgid};
+use crate::event::{BootNs, Holder, Process, Scope, Snapshot, Tgid};
 use crate::ports::{Census, Owner, Owners, PortsError, Query, census, host, own_id, shows_bound_sockets};
 
 const PROC: &str = "/proc";
@@ -168,9 +168,9 @@ impl People<'_> {
     fn with_id(&mut self, tgid: Tgid) -> Option<&Arc<Process>> {
         let (enricher, known, looked) = (&mut *self.enricher, &mut self.known, self.looked);
         let process = self.by_tgid.entry(tgid).or_insert_with(|| {
-            let process = enricher.identify(tgid).filter(|process| process.start <= looked)?;
+            let process = enricher.identify(tgid, looked).filter(|process| process.start <= looked)?;
             known.insert(identity(&process), process.clone());
-            Some(Arc::new(Process { details: Details::NotRead, ..process }))
+            Some(Arc::new(Process { details: Arc::default(), ..process }))
         });
         process.as_ref()
     }
@@ -179,10 +179,10 @@ impl People<'_> {
     fn who_was(&mut self, mut process: Process) -> Identity {
         process.start = Enricher::start_in_proc(process.start);
         let (identity, enricher) = (identity(&process), &mut *self.enricher);
-        let spare_calls = self.spare_calls;
+        let (spare_calls, looked) = (self.spare_calls, self.looked);
         self.known.entry(identity).or_insert_with(|| {
             if !spare_calls {
-                enricher.enrich(&mut process);
+                enricher.enrich(&mut process, looked);
             }
             process
         });

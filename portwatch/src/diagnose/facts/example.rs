@@ -2,11 +2,13 @@
 //!
 //! In: nothing. Out: facts as they would be found. The document of the rules shows what these come to.
 
+use std::sync::Arc;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::{Cause, Facts};
 use crate::event::{
-    BootNs, CgroupId, Details, Holder, Holding, NetnsId, Occupancy, PortRange, Process, Protocol, Settings,
+    BootNs, CgroupId, Holder, Holding, NetnsId, Occupancy, PortRange, Process, Protocol, Settings,
     SocketState, Text, Tgid, TimeWait,
 };
 #[cfg(test)]
@@ -157,7 +159,7 @@ pub(in super::super) fn holding(name: &str, pid: u32, count: u32) -> Holding {
         uid: 0,
         gid: 0,
         cgroup: CgroupId(1),
-        details: Details::NotRead,
+        details: Arc::default(),
     };
     Holding { holder: Holder::Process(process), count, time_wait: 0 }
 }

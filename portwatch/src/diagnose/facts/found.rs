@@ -96,7 +96,7 @@ impl Facts {
 
 /// Its id, if it was alive when somebody looked.
 fn living(process: &Process) -> Option<Tgid> {
-    matches!(process.details, Details::Read { .. }).then_some(process.tgid)
+    matches!(*process.details, Details::Read { .. }).then_some(process.tgid)
 }
 
 /// Who has the ports that no connect() gets.
@@ -122,7 +122,7 @@ mod tests {
         let held_by = |pid, details: Details| {
             let mut holding = holding("java", pid, 10);
             if let Holder::Process(process) = &mut holding.holder {
-                process.details = details;
+                process.details = details.into();
             }
             holding
         };
@@ -140,7 +140,7 @@ mod tests {
             row.holders = holders;
             let (path, snapshot) = (Path::of(&row), snapshot(BootNs(2_000_000_000), vec![row]));
             let mut failure = failure();
-            failure.process.details = details;
+            failure.process.details = details.into();
             let facts = Facts::of_failure(&failure, Cause::RangeExhausted, &path, &snapshot);
             assert_eq!((facts.inside, facts.netns), (expected.map(Tgid), Some(failure.netns)), "{what}");
         }

@@ -1,6 +1,6 @@
 //! Streams made up, and what is said of them.
 
-use super::{Observer, Opinion, Pressure, Sight, Verdict};
+use super::{Observer, Opinion, Pressure, Sight, Verdict, Warn};
 use crate::diagnose::facts::example::{failure, row, snapshot};
 use crate::diagnose::trouble::Troubles;
 use crate::diagnose::{Cause, Forecast};
@@ -26,7 +26,7 @@ fn look(observer: &mut Observer, second: u64, rows: Vec<Occupancy>) -> Vec<Opini
 
 /// Warnings and recoveries, by the second, of a row with so many open connections.
 fn warned(permille: u32, used: &[u32]) -> Vec<(usize, bool)> {
-    let mut observer = Observer::new(Some(permille));
+    let mut observer = Observer::new(Warn::FromPermille(permille));
     let mut told = Vec::new();
     for (second, used) in used.iter().enumerate() {
         for opinion in look(&mut observer, second as u64 + 1, vec![row(&[(OPEN, *used)])]) {
@@ -64,6 +64,18 @@ fn a_failure_long_ago_or_elsewhere_is_not_explained_by_this_snapshot() {
     elsewhere.netns.0 += 1;
     observer.see(&Item::Failure(elsewhere));
     assert!(verdicts(look(&mut observer, 1, vec![row(&[(OPEN, 40)])])).is_empty());
+}
+
+#[test]
+fn a_shortage_that_is_over_is_explained_by_what_was_there_and_not_by_what_is_left() {
+    let mut observer = Observer::default();
+    observer.see(&Item::Failure(failure()));
+    assert_eq!(verdicts(look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])])).len(), 1);
+    for left in [vec![row(&[(OPEN, 40)])], vec![]] {
+        assert_eq!(verdicts(look(&mut observer, 8, left)), []);
+    }
+    let still = verdicts(look(&mut observer, 9, vec![row(&[(OPEN, 28_232)])]));
+    assert_eq!((still.len(), still[0].is_news), (1, false), "{still:?}");
 }
 
 #[test]
@@ -118,7 +130,7 @@ fn limited(port: u16, second: u64, rows: Vec<Occupancy>) -> Item {
 
 #[test]
 fn a_snapshot_of_something_else_says_nothing_of_a_row() {
-    let mut observer = Observer::new(Some(800));
+    let mut observer = Observer::new(Warn::FromPermille(800));
     observer.see(&Item::Failure(failure()));
     let full = || vec![row(&[(OPEN, 28_232)])];
     let warned =
@@ -152,7 +164,7 @@ fn shortened(second: u64, least_full: Option<u32>) -> Item {
 fn a_row_that_was_left_out_has_recovered_if_fuller_ones_are_below_the_threshold() {
     // 70 % of 28,232 are 19,762.4.
     for (least_full, over) in [(None, None), (Some(19_763), None), (Some(19_762), Some(19_762))] {
-        let mut observer = Observer::new(Some(800));
+        let mut observer = Observer::new(Warn::FromPermille(800));
         look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
         let told: Vec<_> = pressures(observer.see(&shortened(2, least_full)))
             .into_iter()
@@ -169,7 +181,7 @@ fn a_row_that_was_left_out_has_recovered_if_fuller_ones_are_below_the_threshold(
 #[test]
 fn a_namespace_that_has_gone_has_recovered_if_all_were_looked_for() {
     for (all_namespaces, over) in [(true, vec![(true, Sight::Gone)]), (false, vec![])] {
-        let mut observer = Observer::new(Some(800));
+        let mut observer = Observer::new(Warn::FromPermille(800));
         look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
         let mut elsewhere = snapshot(BootNs(2_000_000_000), Vec::new());
         elsewhere.namespaces[0].id.0 += 1;
@@ -185,7 +197,7 @@ fn a_namespace_that_has_gone_has_recovered_if_all_were_looked_for() {
 
 #[test]
 fn warnings_that_are_remembered_are_bounded_and_the_one_seen_longest_ago_makes_room() {
-    let mut observer = Observer::new(Some(800));
+    let mut observer = Observer::new(Warn::FromPermille(800));
     let full = |device: u32| Occupancy { device, ..row(&[(OPEN, 28_232)]) };
     let mut told = |second: u64, devices: std::ops::Range<u32>, covered: bool| {
         let mut looked = snapshot(BootNs(second * 1_000_000_000), devices.map(full).collect());
@@ -202,7 +214,7 @@ fn warnings_that_are_remembered_are_bounded_and_the_one_seen_longest_ago_makes_r
 
 #[test]
 fn a_row_beyond_those_that_are_followed_has_what_it_has() {
-    let mut observer = Observer::new(Some(800));
+    let mut observer = Observer::new(Warn::FromPermille(800));
     look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
     for (used, recovered) in [(20_000, None), (10_000, Some(10_000))] {
         let other = |n: u32| Occupancy { device: n + 1, ..row(&[(OPEN, used)]) };
@@ -290,7 +302,7 @@ fn calls_that_fail_are_told_beside_what_ends() {
 /// Ten minutes of a client that opens and closes connections, and keeps so many more open each second: warnings and
 /// recoveries, with this value of `tcp_tw_reuse`.
 fn minutes(ends_per_s: u32, leaks_per_s: u32, tcp_tw_reuse: u8) -> Vec<Pressure> {
-    let mut observer = Observer::new(Some(800));
+    let mut observer = Observer::new(Warn::FromPermille(800));
     let mut told = Vec::new();
     for second in (2..600).step_by(2) {
         let passed = u32::try_from(second).unwrap();
@@ -359,7 +371,7 @@ fn a_row_that_time_wait_fills_gets_no_verdict_where_it_is_taken_over() {
 
 #[test]
 fn without_a_threshold_nobody_is_warned() {
-    let mut observer = Observer::new(None);
+    let mut observer = Observer::new(Warn::Never);
     let opinions = look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
     assert!(!opinions.iter().any(|opinion| matches!(opinion, Opinion::Pressure(_))));
     assert!(!observer.has_warned());
@@ -367,7 +379,7 @@ fn without_a_threshold_nobody_is_warned() {
 
 #[test]
 fn a_row_that_is_gone_has_recovered() {
-    let mut observer = Observer::new(Some(800));
+    let mut observer = Observer::new(Warn::FromPermille(800));
     look(&mut observer, 1, vec![row(&[(OPEN, 28_232)])]);
     let opinions = look(&mut observer, 2, Vec::new());
     let [Opinion::Pressure(pressure)] = opinions.as_slice() else { panic!("{opinions:?}") };

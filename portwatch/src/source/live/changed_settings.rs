@@ -9,7 +9,7 @@ use crate::kernel::{Counters, Queue, SkippedRuns};
 use crate::source::own_settings::OwnSettings;
 
 /// How often they are read: a change is to be seen within a second.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(700);
 
 /// What is known of them.
 pub(super) struct ChangedSettings {
@@ -33,9 +33,9 @@ impl ChangedSettings {
         }
     }
 
-    /// Whether it is time to look.
-    pub(super) fn are_due(&self) -> bool {
-        self.read.is_some() && self.read_at.elapsed() >= INTERVAL
+    /// When it is time to look; none where there is no need.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.read.as_ref().map(|_| self.read_at + INTERVAL)
     }
 
     /// What has changed until `at`, which is now.

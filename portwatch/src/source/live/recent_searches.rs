@@ -35,9 +35,9 @@ impl Looks {
         }
     }
 
-    /// Whether it is time to look.
-    pub(super) fn are_due(&self) -> bool {
-        Instant::now() >= self.due
+    /// When it is time to look.
+    pub(super) fn due(&self) -> Instant {
+        self.due
     }
 
     /// What was slow since the last look; `rows` are all there are, `at` this instant.

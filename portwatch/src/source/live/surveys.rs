@@ -3,23 +3,28 @@
 //! In: failures. Out: snapshots, one after the other. Each is taken by a thread of its own, as it takes some hundred
 //! milliseconds on a busy host; neither the ring nor the output waits for it.
 
+mod regular;
+
+pub(super) use regular::Regular;
+
 use std::collections::{HashMap, VecDeque};
 use std::future::pending;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use foldhash::fast::RandomState;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
-use crate::event::{Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
+use crate::event::{BootNs, Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
 use crate::ports::{Netns, PortsError, Query};
-use crate::source::live::Look;
 use crate::source::survey::{Connected, Survey};
 
-/// How soon one place is looked at again while ports are short there.
-const AGAIN_AFTER: Duration = Duration::from_secs(30);
+/// How soon one place is looked at again while ports are short there, nanoseconds.
+const AGAIN_AFTER_NS: u64 = 30_000_000_000;
 /// After a look nothing is looked at for so many times as long as it took: where somebody failed,
 const PAUSE: u32 = 2;
 /// and where nobody did.
@@ -36,7 +41,7 @@ const MAX_ROWS: usize = 100;
 const MAX_TOLD: usize = 64;
 
 /// What is looked at together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Place {
     netns: NetnsId,
     /// Of a bind the address it wanted.
@@ -47,31 +52,41 @@ struct Place {
     had_port: bool,
 }
 
+/// In few words, as each failure is looked up by it.
+impl Hash for Place {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let bits = |address: IpAddr| match address {
+            IpAddr::V4(address) => u128::from(address.to_bits()),
+            IpAddr::V6(address) => address.to_bits(),
+        };
+        let port = self.address.map_or(0, |address| address.port());
+        let how = (self.call as u64) << 24 | (self.stage as u64) << 20 | u64::from(self.had_port) << 16;
+        state.write_u128(bits(self.source));
+        state.write_u128(self.address.map_or(0, |address| bits(address.ip())));
+        state.write_u64(u64::from(self.netns.0) << 32 | how | u64::from(port));
+    }
+}
+
+/// Why is looked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    Failure,
+    /// It was time.
+    Regular,
+}
+
 /// What came of a look.
 struct Answer {
     survey: Survey,
     result: Result<Snapshot, PortsError>,
     took: Duration,
-}
-
-/// What is looked at again and again.
-pub(super) struct Regular {
-    query: Query,
-    interval: Duration,
-    due: Instant,
-}
-
-impl Regular {
-    /// Connections to `destination` only, if there is one.
-    pub(super) fn new(look: Look, destination: Option<Destination>) -> Self {
-        let Look { interval, netns } = look;
-        Self { query: Query { netns, destination, ..Query::default() }, interval, due: Instant::now() }
-    }
+    reason: Reason,
 }
 
 /// What was looked at, what will be.
 pub(super) struct Surveys {
-    seen: HashMap<Place, Instant>,
+    /// When a failure there was last a reason to look.
+    seen: HashMap<Place, BootNs, RandomState>,
     waiting: VecDeque<Query>,
     /// The last that were waited for.
     recent: VecDeque<Query>,
@@ -92,7 +107,7 @@ impl Surveys {
     /// `connected` says.
     pub(super) fn new(regular: Option<Regular>, connected: Arc<Connected>, spare_calls: bool) -> Self {
         Self {
-            seen: HashMap::new(),
+            seen: HashMap::default(),
             waiting: VecDeque::new(),
             recent: VecDeque::new(),
             survey: Some(Survey::new()),
@@ -110,16 +125,16 @@ impl Surveys {
         if !is_shortage(failure) || self.waiting.len() >= MAX_WAITING {
             return;
         }
-        let now = Instant::now();
         let place = place(failure);
-        if self.seen.get(&place).is_some_and(|seen| now.duration_since(*seen) < AGAIN_AFTER) {
+        let is_recent = |seen: BootNs| failure.at.0.saturating_sub(seen.0) < AGAIN_AFTER_NS;
+        if self.seen.get(&place).is_some_and(|seen| is_recent(*seen)) {
             return;
         }
         if self.seen.len() >= MAX_PLACES {
-            self.seen.retain(|_, seen| now.duration_since(*seen) < AGAIN_AFTER);
+            self.seen.retain(|_, seen| is_recent(*seen));
         }
         if self.seen.len() < MAX_PLACES {
-            self.seen.insert(place, now);
+            self.seen.insert(place, failure.at);
             let query = query(failure, place);
             if self.recent.len() >= MAX_AGAIN {
                 self.recent.pop_front();
@@ -176,7 +191,7 @@ impl Surveys {
         let answer = self.running.as_mut()?.await;
         self.running = None;
         let now = Instant::now();
-        let Ok(Answer { survey, result, took }) = answer else {
+        let Ok(Answer { survey, result, took, reason }) = answer else {
             log::warn!("a look at who holds the ports ended without an answer");
             self.survey = Some(Survey::new());
             return None;
@@ -186,7 +201,10 @@ impl Surveys {
         if let Some(regular) = &mut self.regular {
             regular.due = regular.due.max(now + took * REGULAR_PAUSE);
         }
-        result.map(shortened).map_err(|error| self.tell(&error)).ok()
+        let snapshot = result.map_err(|error| self.tell(&error)).ok()?;
+        let regular = self.regular.as_mut().filter(|_| reason == Reason::Regular);
+        let is_told = regular.is_none_or(|regular| regular.tells(&snapshot));
+        is_told.then(|| shortened(snapshot))
     }
 
     /// When something is to be looked at next.
@@ -202,7 +220,7 @@ impl Surveys {
         if self.survey.is_none() || self.due().is_none_or(|due| due > now) {
             return;
         }
-        let Some(query) = self.next_query(now) else { return };
+        let Some((query, reason)) = self.next_query(now) else { return };
         let query = Query { spare_calls: self.spare_calls, ..query };
         let Some(mut survey) = self.survey.take() else { return };
         let (sender, running) = oneshot::channel();
@@ -212,7 +230,7 @@ impl Surveys {
             let began = Instant::now();
             let result = survey.take(&query, &*connected);
             // Nobody waits for it any more if portwatch ends.
-            let _ = sender.send(Answer { survey, result, took: began.elapsed() });
+            let _ = sender.send(Answer { survey, result, took: began.elapsed(), reason });
         };
         if let Err(error) = std::thread::Builder::new().name("portwatch-survey".to_owned()).spawn(work) {
             log::warn!("start a thread to look at who holds the ports: {error}");
@@ -220,12 +238,12 @@ impl Surveys {
     }
 
     /// Failures go first, unless a regular look is late by its whole interval.
-    fn next_query(&mut self, now: Instant) -> Option<Query> {
+    fn next_query(&mut self, now: Instant) -> Option<(Query, Reason)> {
         if let Some(regular) = &mut self.regular {
             let is_late = now >= regular.due + regular.interval;
             if now >= regular.due && (is_late || self.waiting.is_empty()) {
                 regular.due = now + regular.interval;
-                return Some(regular.query.clone());
+                return Some((regular.query.clone(), Reason::Regular));
             }
         }
         let query = self.waiting.pop_front()?;
@@ -237,7 +255,7 @@ impl Surveys {
             .or_else(|| self.waiting.iter().filter(|other| is_same(other)).find_map(|other| other.bind));
         self.waiting.retain(|other| !is_same(other) || (other.bind.is_some() && other.bind != bind));
         let destination = query.destination.filter(|_| self.waiting.len() == before);
-        Some(Query { destination, bind, ..query })
+        Some((Query { destination, bind, ..query }, Reason::Failure))
     }
 
     /// Once each.
