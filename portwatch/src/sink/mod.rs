@@ -2,8 +2,12 @@
 //!
 //! In: [`Item`]s, and [`Opinion`]s on them. Must not know: where items come from.
 
+pub mod capture;
+pub mod exec;
 pub mod json;
+pub mod report;
 pub mod text;
+mod words;
 
 use std::io;
 

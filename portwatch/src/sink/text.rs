@@ -2,30 +2,25 @@
 //!
 //! In: items. Out: aligned columns; strings of processes escaped.
 
-mod columns;
-mod holders;
+mod missing;
 mod ports;
 mod searches;
 mod settings;
 mod summary;
-mod verdict;
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::Sink;
+use super::words::columns::{Align, Columns};
+use super::words::{address, pid, reason_words, short, verdict};
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, Path, Verdict, cause};
-use crate::event::{
-    BootNs, Call, Details, Failure, Fault, Item, LossReason, Lost, Process, Protocol, Snapshot, Start,
-    Suppressed, Tgid,
-};
+use crate::event::{BootNs, Details, Failure, Item, LossReason, Lost, Snapshot, Start, Suppressed};
 use crate::term::{Paint, clean};
-use columns::{Align, Columns};
 pub use ports::Fit;
 
 const HEADING: [&str; 10] =
@@ -51,6 +46,8 @@ pub struct Text<W: Write> {
     fit: Fit,
     /// Whether snapshots are shown as tables, instead of what they explain.
     tables: bool,
+    /// Whether each failure has a line.
+    failures: bool,
     /// Settings that were changed, as lines below tables.
     changes: VecDeque<String>,
     /// The last of each kind, in the order in which they came up.
@@ -76,6 +73,7 @@ impl<W: Write> Text<W> {
             searches: None,
             fit: Fit::default(),
             tables: false,
+            failures: true,
             changes: VecDeque::new(),
             verdicts: Vec::new(),
             limits: Vec::new(),
@@ -86,6 +84,12 @@ impl<W: Write> Text<W> {
     #[must_use]
     pub fn fitted(self, fit: Fit) -> Self {
         Self { fit, tables: true, ..self }
+    }
+
+    /// The same without a line for each failure.
+    #[must_use]
+    pub fn without_failures(self) -> Self {
+        Self { failures: false, ..self }
     }
 
     /// The table, and below it what it explains.
@@ -251,7 +255,7 @@ impl<W: Write> Sink for Text<W> {
     fn item(&mut self, item: &Item, opinions: &[Opinion]) -> io::Result<()> {
         match item {
             Item::Start(start) => self.start(start),
-            Item::Failure(failure) => self.failure(failure)?,
+            Item::Failure(failure) if self.failures => self.failure(failure)?,
             Item::Lost(lost) => self.lost(*lost)?,
             Item::Suppressed(suppressed) => self.suppressed(*suppressed)?,
             Item::Ports(snapshot) => {
@@ -275,6 +279,11 @@ impl<W: Write> Sink for Text<W> {
             }
             Item::RecentSearches(_) => self.explained(None, opinions)?,
             Item::Searches(searches) => self.searches = Some(searches::table(searches, self.paint)),
+            Item::Failure(_) | Item::Counts(_) => {}
+            Item::Missing(missing) => {
+                let line = missing::line(missing);
+                writeln!(self.output, "{}", self.paint.strong(&line))?;
+            }
             Item::Summary(summary) => {
                 self.summary = Some(summary::table(summary, self.paint, |instant| self.time_of_day(instant)));
             }
@@ -303,33 +312,6 @@ impl<W: Write> Sink for Text<W> {
     }
 }
 
-/// Where detail was lost, in words.
-fn reason_words(reason: LossReason) -> &'static str {
-    match reason {
-        LossReason::RingFull => "the kernel's ring was full",
-        LossReason::QueueFull => "the output is too slow",
-        LossReason::MalformedRecord => "malformed records",
-        LossReason::Unaccounted => "counted, but never seen",
-        LossReason::SkippedRun => "skipped runs",
-    }
-}
-
-fn pid(process: &Process) -> String {
-    if process.tgid == Tgid(0) { "?".to_owned() } else { process.tgid.0.to_string() }
-}
-
-/// The address of a fault, with its protocol where that is not TCP; `-` where the caller gave none.
-fn address(fault: &Fault) -> String {
-    let protocol = match fault.protocol {
-        Protocol::Tcp => "",
-        Protocol::Udp => "udp ",
-        Protocol::Mptcp => "mptcp ",
-    };
-    let unknown =
-        fault.call != Call::Bind && fault.address.ip().is_unspecified() && fault.address.port() == 0;
-    if unknown { format!("{protocol}-") } else { format!("{protocol}{}", fault.address) }
-}
-
 /// The range that the port was searched in.
 fn range(failure: &Failure) -> String {
     let range = failure.port_range;
@@ -348,22 +330,11 @@ fn why(failure: &Failure) -> String {
 }
 
 fn executable(failure: &Failure) -> String {
-    match &failure.process.details {
+    match &*failure.process.details {
         Details::Read { exe: Some(exe), .. } => clean(&exe.0),
         _ if failure.fault.kernel_socket => "(kernel)".to_owned(),
         Details::Read { exe: None, .. } | Details::NotRead => "-".to_owned(),
         Details::Exited => "(exited)".to_owned(),
-    }
-}
-
-/// A time in three or four digits.
-fn short(time: Duration) -> String {
-    let ns = time.as_nanos();
-    match ns {
-        0..10_000 => format!("{:.1} µs", time.as_secs_f64() * 1e6),
-        10_000..1_000_000 => format!("{} µs", ns / 1000),
-        1_000_000..1_000_000_000 => format!("{:.1} ms", time.as_secs_f64() * 1e3),
-        _ => format!("{:.1} s", time.as_secs_f64()),
     }
 }
 

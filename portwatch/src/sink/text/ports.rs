@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::columns::{Align, Columns};
-use super::holders::held_by;
-use crate::event::{Occupancy, Protocol, Snapshot, SocketState};
+use crate::event::{Occupancy, Protocol, Snapshot};
+use crate::sink::words::columns::{Align, Columns};
+use crate::sink::words::{held_by, plural, states};
 use crate::term::{Paint, Size};
 
 /// Rows that are shown where nobody says how many and no terminal has a height; all are in JSON.
@@ -163,27 +163,6 @@ fn share(row: &Occupancy) -> String {
     }
 }
 
-pub(super) fn states(row: &Occupancy) -> String {
-    let words = row.by_state.iter().map(|(of, count)| format!("{} {count}", state(*of)));
-    words.collect::<Vec<_>>().join(", ")
-}
-
-fn state(state: SocketState) -> &'static str {
-    match state {
-        SocketState::Established => "ESTABLISHED",
-        SocketState::SynSent => "SYN_SENT",
-        SocketState::SynRecv => "SYN_RECV",
-        SocketState::FinWait1 => "FIN_WAIT1",
-        SocketState::FinWait2 => "FIN_WAIT2",
-        SocketState::TimeWait => "TIME_WAIT",
-        SocketState::CloseWait => "CLOSE_WAIT",
-        SocketState::LastAck => "LAST_ACK",
-        SocketState::Closing => "CLOSING",
-        SocketState::Listen => "LISTEN",
-        SocketState::Bound => "bound",
-    }
-}
-
 fn nothing(snapshot: &Snapshot) -> String {
     match snapshot.namespaces.as_slice() {
         [one] => format!(
@@ -232,10 +211,6 @@ fn notes(snapshot: &Snapshot) -> Vec<String> {
     }
     notes.extend(snapshot.limits.iter().map(|limit| format!("note: {limit}")));
     notes
-}
-
-fn plural(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::columns::{Align, Columns};
-use super::short;
 use crate::event::{SearchRow, Searches};
+use crate::sink::words::columns::{Align, Columns};
+use crate::sink::words::short;
 use crate::term::Paint;
 
 /// Rows that are shown; all are in JSON.

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::columns::{Align, Columns};
-use super::{address, reason_words};
 use crate::diagnose::{Cause, cause};
-use crate::event::{BootNs, Call, End, Errno, Fault, NetnsId, NoRoom, Row, Summary, Text, Tgid};
+use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Text, Tgid};
+use crate::sink::words::columns::{Align, Columns};
+use crate::sink::words::{full_tables, plural, reason_words, wanted};
 use crate::term::{Paint, clean};
 
 /// Rows that are shown; all are in JSON.
@@ -33,11 +33,11 @@ struct Sum {
 pub(super) fn total(end: &End) -> String {
     let seconds = end.watched.as_secs_f64();
     if end.failures == 0 {
-        return format!("no failures in {seconds:.1} s{}{}", full_tables(end.no_room), lost_changes(end));
+        return format!("no failures in {seconds:.1} s{}{}", no_room(end), lost_changes(end));
     }
     let mut text = format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failure"), end.delivered);
     // Writing to a String cannot fail, here and below.
-    if let storm @ 1.. = end.suppressed - end.beyond_count {
+    if let storm @ 1.. = end.suppressed.saturating_sub(end.beyond_count) {
         let _ = write!(text, ", {storm} suppressed (more of a kind than --detail shows)");
     }
     if end.beyond_count > 0 {
@@ -65,7 +65,7 @@ pub(super) fn total(end: &End) -> String {
         }
         _ => {}
     }
-    text.push_str(&full_tables(end.no_room));
+    text.push_str(&no_room(end));
     text.push_str(&lost_changes(end));
     text
 }
@@ -83,24 +83,8 @@ fn lost_changes(end: &End) -> String {
 }
 
 /// What had no room, a line each.
-fn full_tables(NoRoom { callers, details, repeats, owners }: NoRoom) -> String {
-    let mut text = String::new();
-    for (count, what, cost) in [
-        (callers, "connect", "of which nobody would know who called, had the network refused them"),
-        (details, "failure", "told with less detail: the cause may be unknown"),
-        (repeats, "failure", "that may be counted twice"),
-        (
-            owners,
-            "connect",
-            "forgotten within a minute: in TIME_WAIT they are nobody's; --holders=N remembers more",
-        ),
-    ] {
-        if count > 0 {
-            let _ =
-                write!(text, "\nnote: tables of the kernel side were full: {} {cost}", plural(count, what));
-        }
-    }
-    text
+fn no_room(end: &End) -> String {
+    full_tables(end.no_room).into_iter().map(|line| format!("\nnote: {line}")).collect()
 }
 
 /// The table, and a line for each cause in it.
@@ -151,7 +135,7 @@ fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
             first: row.first,
             last: row.last,
         });
-        sum.count += row.count;
+        sum.count = sum.count.saturating_add(row.count);
         sum.processes.insert((row.process.tgid, row.process.start));
         sum.first = sum.first.min(row.first);
         sum.last = sum.last.max(row.last);
@@ -159,11 +143,6 @@ fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
     let mut sums: Vec<_> = sums.into_iter().collect();
     sums.sort_by_key(|(_, sum)| std::cmp::Reverse(sum.count));
     sums
-}
-
-/// Where a call wanted to go, or the address that a bind wanted.
-fn wanted(fault: &Fault) -> String {
-    if fault.call == Call::Bind { format!("bind {}", address(fault)) } else { address(fault) }
 }
 
 fn process(comm: &Text, processes: &BTreeSet<(Tgid, BootNs)>) -> String {
@@ -186,8 +165,4 @@ fn cells((group, sum): &(Group, Sum), time_of_day: &impl Fn(BootNs) -> String) -
         time_of_day(sum.first),
         time_of_day(sum.last),
     ]
-}
-
-fn plural(count: u64, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }

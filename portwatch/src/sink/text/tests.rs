@@ -34,7 +34,7 @@ fn process(tgid: u32, comm: &[u8], details: Details) -> Process {
         uid: 0,
         gid: 0,
         cgroup: CgroupId(1),
-        details,
+        details: details.into(),
     }
 }
 
@@ -72,6 +72,9 @@ fn shown(items: Vec<Item>) -> String {
         at: BootNs(0),
         boot_offset_ns: 1_700_000_000_000_000_000,
         filter: Filter::default(),
+        warn_permille: None,
+        part: None,
+        first_part: None,
     };
     let mut output = Vec::new();
     let mut sink = TextSink::new(&mut output, Paint::Plain, TimeZone::UTC);

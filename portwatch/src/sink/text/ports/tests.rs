@@ -1,9 +1,11 @@
 //! A snapshot as a person sees it.
 
+use std::sync::Arc;
+
 use super::{CLEAR, Fit, shown};
 use crate::event::{
-    BootNs, CgroupId, Details, Holder, Holding, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol,
-    Scope, Settings, Snapshot, SocketState, Text, Tgid,
+    BootNs, CgroupId, Holder, Holding, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Scope,
+    Settings, Snapshot, SocketState, Text, Tgid,
 };
 use crate::term::{Paint, Size};
 
@@ -16,7 +18,7 @@ fn process(tgid: u32, comm: &[u8], count: u32) -> Holding {
         uid: 0,
         gid: 0,
         cgroup: CgroupId(1),
-        details: Details::NotRead,
+        details: Arc::default(),
     };
     Holding { holder: Holder::Process(process), count, time_wait: 0 }
 }

@@ -1,0 +1,128 @@
+//! Files as a user hands them to `portwatch report`.
+#![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use serde_json::{Value, json};
+
+/// 2023-11-14T22:13:20Z.
+const OFFSET: i64 = 1_700_000_000_000_000_000;
+
+fn start(part: u32) -> Value {
+    json!({
+        "type": "start", "schema": 1, "portwatch": "0.1.0", "host": "web-1", "kernel": "6.12.1", "hooks": {},
+        "limits": [], "time": "2023-11-14T22:13:20Z", "monotonic_ns": 0, "boot_offset_ns": OFFSET, "filters": {},
+        "part": part,
+    })
+}
+
+fn row(pid: u32, count: u64) -> Value {
+    json!({
+        "process": {"pid": pid, "comm": "java", "start_ns": 1, "uid": 0, "gid": 0, "cgroup": 1}, "netns": 1,
+        "call": "connect", "protocol": "tcp", "errno": "EADDRNOTAVAIL", "errno_code": 99,
+        "stage": "port_search", "had_port": false, "destination": {"address": "192.0.2.1", "port": 80},
+        "count": count, "first": "2023-11-14T22:13:21Z", "last": "2023-11-14T22:13:29Z",
+    })
+}
+
+fn counts(from_s: u64, rows: &[Value]) -> Value {
+    let ns = |second: u64| second * 1_000_000_000;
+    json!({"type": "counts", "from_ns": ns(from_s), "to_ns": ns(from_s + 10), "rows": rows, "other": 0})
+}
+
+fn ending(rows: &[Value], failures: u64) -> [Value; 2] {
+    [
+        json!({"type": "summary", "rows": rows, "other": 0}),
+        json!({"type": "end", "failures": failures, "delivered": 0, "suppressed": failures, "lost": {}, "watched_ns": 1}),
+    ]
+}
+
+fn write(folder: &Path, name: &str, lines: &[Value]) -> PathBuf {
+    let path = folder.join(name);
+    let lines: Vec<String> = lines.iter().map(|line| format!("{line}\n")).collect();
+    fs::write(&path, lines.concat()).unwrap();
+    path
+}
+
+fn report(files: &[PathBuf]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
+    let output =
+        command.args(["report", "--format", "json"]).args(files).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_file_without_a_start_takes_nothing_from_a_recording_beside_it() {
+    let [here, there] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let a = write(here.path(), "a", &[start(1), counts(0, &[row(1, 100)])]);
+    let b = write(there.path(), "b", &ending(&[row(2, 5)], 5));
+    let [summary, end] = ending(&[row(1, 130)], 130);
+    let c = write(here.path(), "c", &[start(2), counts(10, &[row(1, 30)]), summary, end]);
+    let cases = [
+        ("killed", vec![a.clone(), b.clone()], 105, false),
+        ("whole", vec![a.clone(), c.clone()], 130, true),
+        ("one between two parts", vec![a.clone(), b.clone(), c.clone()], 135, true),
+        ("one before", vec![b, a, c], 135, true),
+    ];
+    for (what, files, failures, is_exact) in cases {
+        let report = report(&files);
+        assert_eq!(report["totals"]["failures"], failures, "{what}");
+        assert_eq!(report["totals"]["exact"], is_exact, "{what}");
+        let rows = report["processes"]["rows"].as_array().unwrap();
+        let counted: u64 = rows.iter().map(|row| row["count"].as_u64().unwrap()).sum();
+        assert_eq!(counted, failures, "{what}: {rows:?}");
+    }
+}
+
+/// Sessions that say as much of themselves as they can, written piece by piece: what this process takes is that of its children
+/// to begin with.
+fn write_hostile(path: &Path) {
+    let mut lines = zstd::Encoder::new(fs::File::create(path).unwrap(), 1).unwrap();
+    lines.include_checksum(true).unwrap();
+    let name = |number: u32, bytes: usize| format!("{number}{}", "\u{1f525}<&\"".repeat(bytes / 7));
+    for number in 0..160 {
+        let mut start = start(1);
+        start["host"] = name(number, 50_000).into();
+        start["monotonic_ns"] = number.into();
+        start["limits"] = (0..70).map(|limit| name(number * 100 + limit, 4000)).collect();
+        start["hooks"] = (0..70).map(|hook| (name(hook, 2000), Value::from(name(hook, 2000)))).collect();
+        start["filters"] = json!({ "comm": name(1, 50_000), "cgroup": 7, "cgroup_path": name(2, 50_000) });
+        writeln!(lines, "{start}").unwrap();
+        writeln!(lines, "{}", counts(0, &[row(number, 7)])).unwrap();
+    }
+    let long = start_with_a_long_name();
+    writeln!(lines, "{long}").unwrap();
+    lines.finish().unwrap();
+}
+
+/// About as long as a line can be.
+fn start_with_a_long_name() -> Value {
+    let mut start = start(1);
+    start["limits"] = (0..250).map(|_| "x".repeat(60 << 10)).collect();
+    start
+}
+
+#[test]
+fn a_report_takes_bounded_memory_whatever_sessions_say_of_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("hostile.jsonl.zst");
+    write_hostile(&path);
+    for format in ["text", "json", "html"] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
+        let output = fs::File::create(folder.path().join(format)).unwrap();
+        command.args(["report", "--format", format]).arg(&path).stdin(Stdio::null()).stdout(output);
+        assert!(command.status().unwrap().success(), "{format}");
+        let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
+        println!("{format}: {kibibytes} KiB");
+        assert!(kibibytes <= 64 << 10, "{format}: {kibibytes} KiB");
+        let written = fs::read_to_string(folder.path().join(format)).unwrap();
+        let has_all = written.contains("1,120 calls failed") || written.contains("\"failures\":1120");
+        assert!(has_all, "{format}: {written:.2000}");
+        assert!(format == "text" || written.contains("further hosts"), "{format}: {written:.2000}");
+    }
+}
