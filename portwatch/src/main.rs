@@ -7,6 +7,6 @@ use portwatch::cli;
 fn main() -> ExitCode {
     match cli::run() {
         Ok(outcome) => outcome.into(),
-        Err(error) => cli::report(&error),
+        Err(error) => cli::explain(&error),
     }
 }

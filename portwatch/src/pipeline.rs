@@ -16,7 +16,7 @@ use crate::source::Source;
 pub async fn run(
     source: &mut impl Source,
     observer: &mut Observer,
-    sinks: &mut [Box<dyn Sink>],
+    sinks: &mut [&mut dyn Sink],
 ) -> Result<()> {
     while let Some(item) = source.next().await? {
         let opinions = observer.see(&item);
@@ -87,9 +87,10 @@ mod tests {
         let summary = || Item::Summary(Summary::default());
         let items = vec![(summary(), true), (summary(), false), (Item::End(End::default()), false)];
         let diary = Rc::new(RefCell::new(Vec::new()));
-        let mut sinks: Vec<Box<dyn Sink>> = vec![Box::new(Diary(Rc::clone(&diary), refuse_from))];
+        let mut sink = Diary(Rc::clone(&diary), refuse_from);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let result = runtime.block_on(run(&mut Scripted(items, false), &mut Observer::default(), &mut sinks));
+        let result =
+            runtime.block_on(run(&mut Scripted(items, false), &mut Observer::default(), &mut [&mut sink]));
         (result, diary.take())
     }
 

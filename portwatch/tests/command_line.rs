@@ -35,6 +35,16 @@ fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
         (&["trace", "--count", "0"], "0"),
         (&["trace", "--count"], "--count"),
         (&["trace", "extra"], "extra"),
+        (&["record"], "--output"),
+        (&["record", "-o", "f", "--keep", "500"], "of what?"),
+        (&["record", "-o", "f", "--keep", "0M"], "more than nothing"),
+        (&["record", "-o", "f", "--keep", "1h", "--force"], "--force"),
+        (&["record", "-o", "f", "--print", "--quiet"], "--quiet"),
+        (&["record", "-o", "f", "sh"], "sh"),
+        (&["--json", "record", "-o", "f"], "portwatch record --json"),
+        (&["replay"], "FILE"),
+        (&["report", "f", "--format", "pdf"], "pdf"),
+        (&["report", "f", "--from", "yesterday"], "yesterday"),
         (&["ports", "--netns", "blue"], "/run/netns/blue"),
         (&["ports", "--netns", "0"], "0"),
         (&["ports", "--dest", "localhost:80"], "localhost"),
@@ -78,8 +88,16 @@ fn help_names_what_works_and_nothing_else() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["trace", "ports", "doctor", "help"], "{help}");
-    for args in [&["trace", "--help"][..], &["ports", "--help"], &["doctor", "--help"], &["--version"]] {
+    assert_eq!(commands, ["trace", "record", "replay", "report", "ports", "doctor", "help"], "{help}");
+    for args in [
+        &["trace", "--help"][..],
+        &["record", "--help"],
+        &["replay", "--help"],
+        &["report", "--help"],
+        &["ports", "--help"],
+        &["doctor", "--help"],
+        &["--version"],
+    ] {
         let (code, stdout, stderr) = run(args);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
         assert!(!stdout.is_empty(), "{args:?}");

@@ -4,7 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
+use crate::capture::Keep;
 use crate::event::{Destination, Errno, Errnos, NetnsId, Text, Tgid};
 use crate::ports::Netns;
 
@@ -40,6 +44,37 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("must be longer than nothing".to_owned()),
     }
+}
+
+/// How much a flight recorder keeps: a time, or bytes.
+pub(super) fn keep(word: &str) -> Result<Keep, String> {
+    let factors = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30), ('T', 1 << 40)];
+    let bytes = factors.into_iter().find_map(|(unit, factor)| {
+        let number: u64 = word.strip_suffix(unit)?.trim_end().parse().ok()?;
+        number.checked_mul(factor)
+    });
+    match bytes {
+        Some(0) => Err("must be more than nothing".to_owned()),
+        Some(bytes) => Ok(Keep::Bytes(bytes)),
+        None => duration(word).map(Keep::For).map_err(|why| {
+            if word.bytes().all(|byte| byte.is_ascii_digit()) {
+                format!("'{word}' of what? write 30m, 12h, 500M or 2G")
+            } else {
+                format!("{why}, or a size such as 500M or 2G")
+            }
+        }),
+    }
+}
+
+/// A moment, in the time zone of this machine where it names none.
+pub(super) fn instant(word: &str) -> Result<Timestamp, String> {
+    let zoned = |word: &str| word.parse::<Zoned>().map(|zoned| zoned.timestamp());
+    let local =
+        |word: &str| word.parse::<DateTime>()?.to_zoned(TimeZone::system()).map(|zoned| zoned.timestamp());
+    word.parse::<Timestamp>()
+        .or_else(|_| zoned(word))
+        .or_else(|_| local(word))
+        .map_err(|_| format!("'{word}' is not a moment such as 2026-03-01T14:00 or 2026-03-01T13:00:00Z"))
 }
 
 /// A share in thousandths: 1% to 100%.
@@ -107,9 +142,39 @@ fn split_port(word: &str) -> Result<(Option<&str>, Option<&str>), String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{comm, destination, duration, errnos, netns, percent};
+    use super::{comm, destination, duration, errnos, instant, keep, netns, percent};
+    use crate::capture::Keep;
     use crate::event::{Errno, Errnos, NetnsId, Tgid};
     use crate::ports::Netns;
+
+    #[test]
+    fn what_is_kept_is_a_time_or_a_size() {
+        let hours = |hours: u64| Some(Keep::For(Duration::from_secs(hours * 3600)));
+        let cases = [
+            ("12h", hours(12)),
+            ("500M", Some(Keep::Bytes(500 << 20))),
+            ("2 G", Some(Keep::Bytes(2 << 30))),
+            ("0M", None),
+            ("0s", None),
+            ("99999999999999999T", None),
+            ("M", None),
+        ];
+        for (word, expected) in cases {
+            assert_eq!(keep(word).ok(), expected, "{word}");
+        }
+        assert!(keep("500").unwrap_err().contains("500M"));
+        assert!(keep("much").unwrap_err().contains("500M"));
+    }
+
+    #[test]
+    fn a_moment_has_a_zone_or_that_of_this_machine() {
+        let utc = instant("2026-03-01T13:00:00Z").unwrap();
+        assert_eq!(instant("2026-03-01T14:00:00+01:00").ok(), Some(utc));
+        assert_eq!(instant("2026-03-01T14:00:00+01:00[+01:00]").ok(), Some(utc));
+        let local = instant("2026-03-01 13:00").unwrap();
+        assert!((local.as_second() - utc.as_second()).abs() <= 15 * 3600, "{local}");
+        assert!(instant("yesterday").unwrap_err().contains("'yesterday'"));
+    }
 
     #[test]
     fn a_share_is_a_percentage() {

@@ -3,16 +3,23 @@
 //! In: the process's arguments and signals. Out: exit codes. Everything below sees neither.
 
 mod args;
+mod beside;
+mod child;
 mod doctor;
 mod filter;
 mod memory;
 mod outcome;
 mod output;
 mod ports;
+mod record;
+mod replay;
+mod report;
+mod session;
+mod shown;
 mod stop;
 mod trace;
 
-pub use outcome::{Outcome, report};
+pub use outcome::{Outcome, explain};
 
 use std::io::IsTerminal as _;
 
@@ -34,6 +41,9 @@ pub fn run() -> Result<Outcome> {
     memory::hold_little();
     match args.command.unwrap_or(Command::Trace(args.trace)) {
         Command::Trace(options) => trace::run(&options, paint(args.color)),
+        Command::Record(options) => record::run(&options, paint(args.color)),
+        Command::Replay(options) => replay::run(&options, paint(args.color)),
+        Command::Report(options) => report::run(&options, paint(args.color)),
         Command::Ports(options) => ports::run(&options, paint(args.color)),
         Command::Doctor => doctor::run(paint(args.color)),
     }
@@ -44,6 +54,11 @@ pub fn run() -> Result<Outcome> {
 fn on_runtime<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
     let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
     runtime.context("start the runtime")?.block_on(command)
+}
+
+/// Runs what waits for nothing but files.
+fn on_this_thread<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
+    Builder::new_current_thread().build().context("start the runtime")?.block_on(command)
 }
 
 /// Warnings always; with `-v` what portwatch does, with `-vv` also what its libraries and the kernel side do.

@@ -56,7 +56,7 @@ pub(super) fn nobody_reads(error: &anyhow::Error) -> bool {
 
 /// Tells the user why a command failed, unless nobody reads its output any more: that ends it quietly.
 #[must_use]
-pub fn report(error: &anyhow::Error) -> ExitCode {
+pub fn explain(error: &anyhow::Error) -> ExitCode {
     if nobody_reads(error) {
         return ExitCode::SUCCESS;
     }

@@ -9,7 +9,7 @@ use super::args::PortsArgs;
 use super::output::Output;
 use super::stop::stop;
 use super::{Outcome, on_runtime};
-use crate::diagnose::Observer;
+use crate::diagnose::{Observer, Warn};
 use crate::pipeline;
 use crate::ports::Query;
 use crate::sink::Sink;
@@ -29,12 +29,12 @@ async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {
     let (again, done) = match args.watch {
         None => (None, None),
         Some(interval) => {
-            let (stop, done) = stop(args.duration)?;
+            let (stop, done) = stop(args.duration, true)?;
             (Some(Again { interval, stop }), Some(done))
         }
     };
     let output = BufWriter::new(Output::new());
-    let sink: Box<dyn Sink> = if args.json {
+    let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
         let on_screen = std::io::stdout().is_terminal();
@@ -43,8 +43,8 @@ async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {
         let fit = Fit { top, size, watching: args.watch.is_some() };
         Box::new(Text::new(output, paint, TimeZone::system()).fitted(fit))
     };
-    let mut observer = Observer::new(Some(args.warn));
-    let result = pipeline::run(&mut Snapshots::new(query, again), &mut observer, &mut [sink]).await;
+    let mut observer = Observer::new(Warn::FromPermille(args.warn));
+    let result = pipeline::run(&mut Snapshots::new(query, again), &mut observer, &mut [&mut *sink]).await;
     if let Some(done) = done {
         done.tell();
     }

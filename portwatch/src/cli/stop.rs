@@ -32,10 +32,12 @@ impl Done {
     }
 }
 
-/// Catches signals from now on; needs a tokio runtime.
-pub(super) fn stop(duration: Option<Duration>) -> Result<(Asked, Done)> {
+/// Catches signals from now on; needs a tokio runtime. With `output`, it also ends when nobody reads stdout any more.
+pub(super) fn stop(duration: Option<Duration>, output: bool) -> Result<(Asked, Done)> {
     let catch = |kind: SignalKind| signal(kind).context("catch signals");
-    let signals = (catch(SignalKind::interrupt())?, catch(SignalKind::terminate())?);
+    let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(catch);
+    let [interrupt, terminate, hangup] = signals;
+    let signals = [interrupt?, terminate?, hangup?];
     let (send, signalled) = oneshot::channel();
     let done = Arc::new(AtomicBool::new(false));
     tokio::spawn(watch_signals(signals, send, Arc::clone(&done)));
@@ -43,7 +45,7 @@ pub(super) fn stop(duration: Option<Duration>) -> Result<(Asked, Done)> {
         tokio::select! {
             _ = signalled => Stop::AtOnce,
             () = elapsed(duration) => Stop::InTime,
-            () = output_closed() => Stop::AtOnce,
+            () = output_closed(), if output => Stop::AtOnce,
         }
     });
     Ok((asked, Done(done)))
@@ -51,21 +53,23 @@ pub(super) fn stop(duration: Option<Duration>) -> Result<(Asked, Done)> {
 
 /// Tells of the first signal. A later one, while the end takes its time because nobody reads the output, kills as if
 /// nobody had caught it.
-async fn watch_signals(mut signals: (Signal, Signal), first: oneshot::Sender<()>, done: Arc<AtomicBool>) {
-    either(&mut signals).await;
+async fn watch_signals(mut signals: [Signal; 3], first: oneshot::Sender<()>, done: Arc<AtomicBool>) {
+    any(&mut signals).await;
     // The command may be at its end already.
     let _ = first.send(());
     sleep(BOUNCE).await;
-    either(&mut signals).await;
+    any(&mut signals).await;
     if !done.load(Ordering::Relaxed) {
         give_up();
     }
 }
 
-async fn either((interrupt, terminate): &mut (Signal, Signal)) {
+async fn any([interrupt, terminate, hangup]: &mut [Signal; 3]) {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        // The terminal is gone: what was seen is not.
+        _ = hangup.recv() => {}
     }
 }
 

@@ -7,6 +7,7 @@ mod clocks;
 pub mod live;
 mod memory;
 mod own_settings;
+pub mod replay;
 pub mod snapshots;
 mod survey;
 
