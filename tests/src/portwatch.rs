@@ -28,6 +28,17 @@ pub fn command(args: &[&str]) -> Command {
     command
 }
 
+/// What a command of portwatch that needs no privileges prints, once it has ended well.
+///
+/// # Errors
+/// With what it said, when it did not.
+pub fn printed(args: &[&str]) -> Result<String> {
+    let output = command(args).output().with_context(|| format!("run portwatch {args:?}"))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "portwatch {args:?}: {}\n{said}", output.status);
+    String::from_utf8(output.stdout).context("not UTF-8")
+}
+
 /// A live command that has attached.
 pub struct Watching {
     child: Child,
@@ -134,6 +145,18 @@ impl Watching {
     pub fn end_by(self, signal: Signal) -> Result<Session> {
         kill(self.pid(), signal).context("signal portwatch")?;
         self.wait()
+    }
+
+    /// Kills it, which it cannot notice, and returns what it had written to stdout: whole lines.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub fn killed(mut self) -> Result<String> {
+        self.child.kill().context("kill portwatch")?;
+        self.child.wait().context("wait for portwatch")?;
+        let (mut stdout, _) = self.stdout.end();
+        stdout.truncate(stdout.rfind('\n').map_or(0, |end| end + 1));
+        Ok(stdout)
     }
 
     /// Waits until it ends by itself.

@@ -23,6 +23,7 @@ use crate::{dist, packages};
 mod compare;
 mod figures;
 mod goals;
+pub(crate) mod report;
 mod table;
 
 /// What the limits were set for, and the committed figures were measured in.
@@ -37,7 +38,10 @@ const SCRIPT: &str = "ulimit -n 8192\nexec /guest-bench";
 
 /// What to measure in, and what for.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    other: Option<Other>,
     /// Kernel series to measure in, such as 6.1 or 6.12, or `newest`
     #[arg(long, value_name = "SERIES", default_value_t = KERNEL)]
     kernel: Series,
@@ -52,8 +56,21 @@ pub(crate) struct Args {
     bless: bool,
 }
 
+/// What else can be measured, on this host.
+#[derive(Debug, clap::Subcommand)]
+enum Other {
+    /// How long a report takes, beside zstd and jq. Some minutes once built
+    ///
+    /// Fails when a report takes more than four times as long as `zstd -dc FILE | wc -l`, or longer than jq for the
+    /// count by process alone.
+    Report(report::Args),
+}
+
 /// Measures, and prints the table.
 pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
+    if let Some(Other::Report(args)) = &args.other {
+        return report::run(checkout, args);
+    }
     if (args.check || args.bless) && args.kernel != KERNEL {
         bail!("figures are committed for linux {KERNEL} only\nhint: leave out --kernel");
     }

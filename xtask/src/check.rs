@@ -23,6 +23,8 @@ mod paths;
 mod sources;
 mod tokens;
 
+/// The fuzz targets are one of their own.
+const WORKSPACES: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
 /// Build products and other people's files.
 const SKIPPED_FOLDERS: [&str; 2] = ["target", ".git"];
 
@@ -39,7 +41,7 @@ pub(crate) struct SourceFile {
 pub(crate) fn run(checkout: &Checkout) -> Result<ExitCode> {
     setup::ensure(&[Need::Components, Need::Toolchain])?;
     let mut steps = vec![
-        ("format", passes(checkout.cargo().args(["fmt", "--all", "--check"]))),
+        ("format", WORKSPACES.iter().all(|manifest| passes(&mut format(checkout, manifest)))),
         ("lints", passes(&mut clippy(checkout))),
     ];
     let rust = files(checkout, "rs")?;
@@ -54,6 +56,12 @@ pub(crate) fn run(checkout: &Checkout) -> Result<ExitCode> {
         println!("{name:14} {}", if *good { "ok" } else { "FAILED" });
     }
     Ok(if steps.iter().all(|(_, good)| *good) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn format(checkout: &Checkout, manifest: &str) -> Command {
+    let mut command = checkout.cargo();
+    command.args(["fmt", "--all", "--check", "--manifest-path", manifest]);
+    command
 }
 
 fn clippy(checkout: &Checkout) -> Command {

@@ -19,6 +19,7 @@ mod checkout;
 mod dist;
 mod ebpf;
 mod elf;
+mod fuzz;
 mod guest;
 mod kernels;
 mod packages;
@@ -26,6 +27,7 @@ mod process;
 mod reading;
 mod run;
 mod setup;
+mod story;
 mod tally;
 mod test;
 mod vm;
@@ -36,8 +38,9 @@ mod vm;
 enum Command {
     /// Install what building and testing need and this machine lacks.
     ///
-    /// The compiler and linker of the kernel side, and QEMU. Names the packages first. The other commands
-    /// call the part that they need by themselves. At once when all is there, else two to four minutes.
+    /// The compiler and linker of the kernel side, QEMU, a compiler for the fuzzer, and the programs with which tests read
+    /// captures and reports. Names the packages first. The other commands call the part that they need by themselves. At
+    /// once when all is there, else some minutes.
     Setup,
     /// Build the kernel side alone and print its path and size. Half a minute at first, then seconds.
     Ebpf,
@@ -56,6 +59,8 @@ enum Command {
     Test(test::Args),
     /// Measure what portwatch costs, in counted instructions, beside what others cost. Five minutes once built.
     Bench(bench::Args),
+    /// Give readers of captures and records bytes that nobody would write. Two minutes to build.
+    Fuzz(fuzz::Args),
     /// Check format, lints, who imports whom, and the documentation. About a minute, two at first.
     Check,
 }
@@ -80,6 +85,7 @@ fn dispatch(command: Command) -> Result<ExitCode> {
         Command::Vm(args) => vm::run(&checkout, &args),
         Command::Test(args) => test::run(&checkout, &args),
         Command::Bench(args) => bench::run(&checkout, &args),
+        Command::Fuzz(args) => fuzz::run(&checkout, &args),
         Command::Check => check::run(&checkout),
     }
 }

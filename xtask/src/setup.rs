@@ -13,10 +13,15 @@ use ebpf_build::{BPF_LINKER_VERSION, LLVM_MAJOR, Toolchain, linker_root};
 use crate::checkout::cargo_program;
 use crate::process;
 
+pub(crate) mod duckdb;
+
 /// A compiler with the sources of `core`, of the same version.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
 const QEMU: &str = "qemu-system-x86_64";
 const QEMU_PACKAGE: &str = "qemu-system-x86";
+/// Programs that read captures and reports, each in a package of its name.
+const READERS: [&str; 3] = ["jq", "zstd", "chromium"];
+const CXX: &str = "g++";
 
 /// What a command cannot do without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +32,15 @@ pub(crate) enum Need {
     Qemu,
     /// rustfmt and clippy.
     Components,
+    /// What other people read captures and reports with, which tests do too.
+    Reading,
+    /// A compiler for libFuzzer, which comes as C++.
+    Fuzzing,
 }
 
 /// Sees to all needs.
 pub(crate) fn run() -> Result<ExitCode> {
-    ensure(&[Need::Components, Need::Toolchain, Need::Qemu])?;
+    ensure(&[Need::Components, Need::Toolchain, Need::Qemu, Need::Reading, Need::Fuzzing])?;
     println!("everything that building and testing need is here");
     Ok(ExitCode::SUCCESS)
 }
@@ -47,6 +56,9 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Toolchain) && !Toolchain::has_linker() {
         install_linker()?;
+    }
+    if needs.contains(&Need::Reading) {
+        duckdb::ensure()?;
     }
     Ok(())
 }
@@ -65,6 +77,13 @@ fn missing_packages(needs: &[Need]) -> Vec<String> {
     if needs.contains(&Need::Qemu) && !process::on_path(QEMU) {
         packages.push(QEMU_PACKAGE.to_owned());
     }
+    if needs.contains(&Need::Reading) {
+        packages.extend(READERS.into_iter().filter(|reader| !process::on_path(reader)).map(str::to_owned));
+        packages.extend(duckdb::missing_packages().into_iter().map(str::to_owned));
+    }
+    if needs.contains(&Need::Fuzzing) && !process::on_path(CXX) {
+        packages.push(CXX.to_owned());
+    }
     packages
 }
 
@@ -73,8 +92,8 @@ fn install(packages: &[String]) -> Result<()> {
     if !process::on_path("apt-get") {
         bail!(
             "missing: {names} (the names of Debian's packages)\n\
-             hint: there is no apt-get here: install a rustup nightly with rust-src, bpf-linker \
-             {BPF_LINKER_VERSION} and {QEMU} by your system's means"
+             hint: there is no apt-get here: install these by your system's means; for the compiler of the kernel side \
+             a rustup nightly with rust-src and bpf-linker {BPF_LINKER_VERSION}"
         );
     }
     if !is_root()? {

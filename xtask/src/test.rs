@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::bless::RESULTS;
 use crate::checkout::Checkout;
@@ -19,9 +19,9 @@ use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, DidNotBoot, Job, Terminal};
 use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
 use crate::process::{quoted, tee};
-use crate::setup::{self, Need};
+use crate::setup::{self, Need, duckdb};
 use crate::tally::{Tally, reasons};
-use crate::{bench, dist, packages, reading};
+use crate::{bench, dist, fuzz, packages, reading, story};
 
 /// The long-term kernels that are packaged and new enough for the programs, and the newest.
 const ALL_KERNELS: [Series; 5] = [
@@ -62,7 +62,7 @@ pub(crate) struct Args {
     /// rows of other series stay
     #[arg(long, conflicts_with = "filter")]
     bless: bool,
-    /// Only tests whose name contains this; leaves out the cost limits
+    /// Only tests whose name contains this; leaves out the cost limits and the fuzzing
     filter: Option<String>,
 }
 
@@ -197,6 +197,7 @@ struct Programs {
     loadgen: PathBuf,
     churn: PathBuf,
     census_cost: PathBuf,
+    ring_floor: PathBuf,
 }
 
 /// Runs all stages.
@@ -206,12 +207,13 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     if args.bless {
         RESULTS.read(&path)?;
     }
-    setup::ensure(&[Need::Toolchain, Need::Qemu])?;
+    setup::ensure(&[Need::Toolchain, Need::Qemu, Need::Reading, Need::Fuzzing])?;
     let programs = Programs {
         portwatch: dist::build(checkout)?,
         loadgen: packages::test_program(checkout, "loadgen").context("build loadgen")?,
         churn: packages::test_program(checkout, "churn").context("build churn")?,
         census_cost: packages::example(checkout, "census_cost").context("build census_cost")?,
+        ring_floor: packages::example(checkout, "ring_floor").context("build ring_floor")?,
     };
     let mut report = Report::default();
     let filter = args.filter.as_deref();
@@ -223,7 +225,16 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         in_guest(checkout, &kernel, &modules, &programs, tests, filter)
     };
     for booted in chosen(&args.kernel) {
-        report.add(booted.to_string(), run(&booted, &EACH));
+        let result = run(&booted, &EACH);
+        let read = result.as_ref().ok().map(|(_, output)| story::check(&programs.portwatch, output));
+        report.add(booted.to_string(), result);
+        let nothing = || Err(anyhow!("the tests in the guest printed no capture"));
+        match read.map(Result::transpose) {
+            // The filter may have left it out, and a guest that failed has said enough.
+            Some(None) if filter.is_some() => {}
+            Some(read) => report.add(format!("{booted}, story on the host"), read.unwrap_or_else(nothing)),
+            None => {}
+        }
         if args.bless {
             report.write_rows(&path)?;
         }
@@ -231,6 +242,8 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     let usual = Booted { series: bench::KERNEL, option: None };
     report.add("long runs".to_owned(), run(&usual, &LONG));
     if filter.is_none() {
+        report.add("fuzzing".to_owned(), fuzz::check(checkout));
+        report.add("report speed".to_owned(), bench::report::check(checkout, &programs.portwatch));
         report.add("socket tables".to_owned(), reading::check(&programs.census_cost));
         let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
         report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
@@ -266,6 +279,7 @@ fn merged(table: &str, rows: &[String]) -> String {
 fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> {
     eprintln!("xtask: testing on this host");
     let mut command = checkout.cargo();
+    command.env("DUCKDB_PYTHON", duckdb::python());
     command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).args(["--", "--show-output"]);
     let (status, output) = tee(&mut command)?;
     Ok((status.success(), output))
@@ -286,6 +300,7 @@ fn in_guest(
     files.program("usr/bin/loadgen", &programs.loadgen, "LOADGEN_BIN")?;
     files.program("usr/bin/churn", &programs.churn, "CHURN_BIN")?;
     files.program("usr/bin/census_cost", &programs.census_cost, "CENSUS_COST_BIN")?;
+    files.program("usr/bin/ring_floor", &programs.ring_floor, "RING_FLOOR_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
     let load = files.modules(modules)?;
     let option = if kernel.options.is_empty() { String::new() } else { format!(", {}", kernel.options) };

@@ -5,12 +5,14 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
 
 mod attribution;
+mod captures;
 mod causes;
 mod churn;
 mod curl;
 mod doctor;
 mod filters;
 mod holders;
+mod kills;
 mod losses;
 mod memory;
 mod ports;

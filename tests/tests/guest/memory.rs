@@ -5,8 +5,8 @@ use portwatch_tests::netns::{Full, Netns};
 use portwatch_tests::portwatch::Watching;
 use portwatch_tests::tally;
 
-/// Resident, all kinds: 3 MiB are pages of the executable, and newer kernels count the ring, mapped twice: 2 MiB.
-const LIMIT_KIB: u64 = 8 * 1024;
+/// Resident, all kinds: 4 MiB are pages of the executable, and newer kernels count the ring, mapped twice: 2 MiB.
+const LIMIT_KIB: u64 = 9 * 1024;
 /// The same after a storm: what has waited in the queue, at most 6 MiB, leaves holes in the heap, and so do the last looks at
 /// who holds the ports, which another thread takes in a heap of its own: 2 MiB.
 pub(crate) const STORM_LIMIT_KIB: u64 = LIMIT_KIB + 8 * 1024;
@@ -21,7 +21,7 @@ pub(crate) fn resident(pid: Pid) -> (u64, String) {
 }
 
 #[test]
-fn a_session_keeps_at_most_8_mib_and_after_a_storm_what_has_waited() {
+fn a_session_keeps_at_most_9_mib_and_after_a_storm_what_has_waited() {
     let _netns = Netns::with_ports(40000, 40003).unwrap();
     let _full = Full::new("127.0.0.1:8080", 4).unwrap();
     let watching = Watching::start(&["trace", "--json"]).unwrap();

@@ -15,7 +15,9 @@ use portwatch_tests::netns::Netns;
 use portwatch_tests::portwatch::{Session, Watching};
 use serde_json::Value;
 
+mod idleness;
 mod promptness;
+mod recording;
 
 const SERVICE: &str = "127.0.0.1:8080";
 

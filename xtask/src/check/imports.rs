@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::SourceFile;
 use super::finding::Finding;
-use super::modules::{FOREIGN, MODULES, SIBLINGS};
+use super::modules::{FOREIGN, MODULES, SHARED, SIBLINGS};
 use super::paths::{NamedPath, paths};
 use super::tokens::tokens;
 
@@ -104,6 +104,9 @@ fn between_siblings(
     let sibling_of = |path: &NamedPath| {
         let inside = path.parts.strip_prefix(["crate".to_owned()].as_slice())?.strip_prefix(parent)?;
         let target = inside.first().filter(|target| *target != own && *target != "mod")?;
+        if SHARED.contains(&(*folder, target.as_str())) {
+            return None;
+        }
         siblings.contains(target.as_str()).then(|| target.clone())
     };
     let finding = |path: &NamedPath| {
@@ -181,6 +184,12 @@ mod tests {
         assert_eq!(both("use super::json::X;"), 1);
         assert_eq!(both("use crate::sink::json;"), 1);
         assert_eq!(both("use crate::sink::Sink;"), 0);
+        let words =
+            [("portwatch/src/sink/text.rs", "use super::words::X;"), ("portwatch/src/sink/words/mod.rs", "")];
+        assert_eq!(findings(&words).len(), 0);
+        let back =
+            [("portwatch/src/sink/words/mod.rs", "use super::text::X;"), ("portwatch/src/sink/text.rs", "")];
+        assert_eq!(findings(&back).len(), 1);
         let hooks = [
             ("portwatch-ebpf/src/hooks/connect.rs", "use super::bind; use crate::emit;"),
             ("portwatch-ebpf/src/hooks/bind.rs", ""),
