@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -60,6 +61,35 @@ pub fn start(args: &[&str]) -> Result<Child> {
         .context("LOADGEN_BIN is not set: run `cargo xtask test`")?;
     let child = Command::new(&program).args(args).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
     child.with_context(|| format!("start {} {args:?}", program.display()))
+}
+
+/// A load generator that holds its connections, and is there to be looked up. Ended when dropped.
+#[derive(Debug)]
+pub struct Holder {
+    child: Child,
+    /// What it did before.
+    pub tally: Tally,
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // It may have ended.
+        drop(self.child.kill().and_then(|()| self.child.wait()));
+    }
+}
+
+/// Waits for the tally of a load generator that was started with `--hold`.
+///
+/// # Errors
+/// When it ends before, or prints no tally.
+pub fn held(mut child: Child) -> Result<Holder> {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;
+    let tally = serde_json::from_str(&line).context("read the load generator's tally");
+    if tally.is_err() {
+        child.kill().and_then(|()| child.wait())?;
+    }
+    Ok(Holder { child, tally: tally? })
 }
 
 /// Waits for a load generator and reads its tally.

@@ -55,7 +55,7 @@ struct Args {
     #[arg(long, value_delimiter = ',')]
     threads: Vec<String>,
     /// After the tally, hold the connections until somebody kills it
-    #[arg(long, conflicts_with = "threads")]
+    #[arg(long)]
     hold: bool,
     /// Name of the main thread, made of bytes given in hexadecimal
     #[arg(long, value_parser = bytes)]
@@ -67,9 +67,8 @@ fn main() -> Result<()> {
     if let Some(name) = &args.comm_hex {
         prctl::set_name(name).context("take a name")?;
     }
-    let mut held = Vec::new();
-    let threads =
-        if args.threads.is_empty() { vec![attempts(&args, &mut held)?] } else { in_threads(&args)? };
+    let (threads, held): (Vec<_>, Vec<_>) =
+        if args.threads.is_empty() { vec![attempts(&args)?] } else { in_threads(&args)? }.into_iter().unzip();
     let ids = (getuid().as_raw(), getgid().as_raw());
     let netns = std::fs::metadata("/proc/self/ns/net").context("look at the namespace")?.ino();
     let mut line = serde_json::to_vec(&Tally { pid: process::id(), ids, netns, threads })?;
@@ -80,21 +79,22 @@ fn main() -> Result<()> {
             nix::unistd::pause();
         }
     }
+    drop(held);
     Ok(())
 }
 
-fn in_threads(args: &Args) -> Result<Vec<ThreadTally>> {
+fn in_threads(args: &Args) -> Result<Vec<(ThreadTally, Vec<Socket>)>> {
     let start = |name: &String| {
         let args = args.clone();
-        std::thread::Builder::new().name(name.clone()).spawn(move || attempts(&args, &mut Vec::new()))
+        std::thread::Builder::new().name(name.clone()).spawn(move || attempts(&args))
     };
     let threads = args.threads.iter().map(start).collect::<Result<Vec<_>, _>>()?;
     threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow::anyhow!("a thread failed"))?).collect()
 }
 
-/// Makes them, and leaves in `held` what connected.
-fn attempts(args: &Args, held: &mut Vec<Socket>) -> Result<ThreadTally> {
-    let mut failed = BTreeMap::new();
+/// Makes them. What connected is to be held.
+fn attempts(args: &Args) -> Result<(ThreadTally, Vec<Socket>)> {
+    let (mut failed, mut held) = (BTreeMap::new(), Vec::new());
     let ports = u64::from(args.spread) + 1;
     let began = Instant::now();
     for n in 0..args.attempts {
@@ -108,7 +108,7 @@ fn attempts(args: &Args, held: &mut Vec<Socket>) -> Result<ThreadTally> {
         }
         let Some(socket) = held.last() else { continue };
         match connect(socket, &destination) {
-            Ok(()) if args.close => left_in_time_wait(held)?,
+            Ok(()) if args.close => left_in_time_wait(&mut held)?,
             Ok(()) | Err(Errno::EINPROGRESS) => {}
             Err(errno) => {
                 *failed.entry(format!("{errno:?}")).or_insert(0) += 1;
@@ -121,7 +121,7 @@ fn attempts(args: &Args, held: &mut Vec<Socket>) -> Result<ThreadTally> {
     let connected = args.attempts - failed.values().sum::<u64>();
     let comm = std::fs::read("/proc/thread-self/comm").context("read the thread's name")?;
     let comm = String::from_utf8_lossy(comm.strip_suffix(b"\n").unwrap_or(&comm)).into_owned();
-    Ok(ThreadTally { tid: u32::try_from(gettid().as_raw())?, comm, connected, failed })
+    Ok((ThreadTally { tid: u32::try_from(gettid().as_raw())?, comm, connected, failed }, held))
 }
 
 /// Closes the last of them.

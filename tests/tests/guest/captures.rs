@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use portwatch_tests::netns::{Full, Netns};
 use portwatch_tests::portwatch::{Watching, command, printed};
-use portwatch_tests::tally::{self, Tally};
+use portwatch_tests::tally::{self, Holder, Tally};
 use serde_json::Value;
 
 const SERVICE: &str = "127.0.0.1:8080";
@@ -32,30 +32,32 @@ fn assert_same(live: &str, replayed: &str) {
 struct Shown {
     by_record: String,
     by_trace: String,
-    tallies: Vec<Tally>,
+    three: Vec<Holder>,
 }
 
 /// Records into `file`, shown as `shown` says, while three processes fail because this one holds all ports; `trace` watches
-/// the same.
+/// the same. All live on until both have ended: each looks for itself what a process is.
 fn recorded(file: &Path, shown: &str) -> Shown {
     let _netns = Netns::with_ports(40000, 40099).unwrap();
     let _full = Full::new(SERVICE, 100).unwrap();
     let watching = Watching::start(&["record", "-o", file.to_str().unwrap(), shown]).unwrap();
     let tracing = Watching::start(&["trace", "--json"]).unwrap();
-    let args = ["--dest", SERVICE, "--attempts", "1000", "--threads", "one,two"];
+    let args = ["--dest", SERVICE, "--attempts", "1000", "--threads", "one,two", "--hold"];
     let children: Vec<Child> = (0..3).map(|_| tally::start(&args).unwrap()).collect();
-    let tallies = children.into_iter().map(|child| tally::finish(child).unwrap()).collect();
+    let three: Vec<Holder> = children.into_iter().map(|child| tally::held(child).unwrap()).collect();
     watching
         .wait_for(if shown == "--json" { "\"type\":\"verdict\"" } else { "of the 100 ports from" }, LIMIT)
         .unwrap();
     // A text is about what follows the verdict, too.
-    tally::run(&["--dest", SERVICE, "--attempts", "5"]).unwrap();
+    let last = tally::start(&["--dest", SERVICE, "--attempts", "5", "--hold"]).unwrap();
+    let last = tally::held(last).unwrap();
     let [by_record, by_trace] = [watching, tracing].map(|watching| {
         let session = watching.end().unwrap();
         assert_eq!(session.status.code(), Some(0), "{}", session.stderr);
         session.stdout
     });
-    Shown { by_record, by_trace, tallies }
+    drop(last);
+    Shown { by_record, by_trace, three }
 }
 
 /// The lines of this type.
@@ -128,7 +130,7 @@ fn without_time(verdict: &Value) -> Vec<[&Value; 4]> {
 fn a_storm_that_was_recorded_is_replayed_byte_by_byte_and_reported_as_it_was_shown() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("storm.jsonl.zst");
-    let Shown { by_record: live, by_trace, tallies } = recorded(&file, "--json");
+    let Shown { by_record: live, by_trace, three } = recorded(&file, "--json");
     assert_same(&live, &printed(&["replay", "--json", file.to_str().unwrap()]).unwrap());
     assert_eq!(rows_without_times(&live), rows_without_times(&by_trace));
 
@@ -139,7 +141,7 @@ fn a_storm_that_was_recorded_is_replayed_byte_by_byte_and_reported_as_it_was_sho
     let rows = exact(&live, "{\"type\":\"summary\"", "rows");
     assert!(text.contains(rows), "the report has other rows than {rows}\n{text}");
     let rows = line(rows);
-    for tally in &tallies {
+    for Holder { tally, .. } in &three {
         let of_process = |row: &&Value| row["process"]["pid"] == tally.pid;
         let counts = rows.as_array().unwrap().iter().filter(of_process).map(|row| row["count"].as_u64());
         assert_eq!(counts.sum::<Option<u64>>(), Some(tally.failed("EADDRNOTAVAIL")), "pid {}", tally.pid);

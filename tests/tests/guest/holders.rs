@@ -218,7 +218,11 @@ fn a_socket_that_was_seen_open_is_known_in_time_wait_without_programs() {
         .spawn()
         .unwrap();
     let mut stdout = BufReader::new(ports.stdout.take().unwrap());
-    let open = wait_for(&mut stdout, |row| row["by_state"]["established"] == CONNECTIONS);
+    // Where looking for owners takes long, not each look does.
+    let open = wait_for(&mut stdout, |row| {
+        let mut holders = row["holders"].as_array().unwrap().iter();
+        holders.any(|held| held["process"]["pid"] == load.id() && held["count"] == CONNECTIONS)
+    });
     load.kill().unwrap();
     load.wait().unwrap();
     let mut stderr = String::new();

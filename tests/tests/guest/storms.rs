@@ -135,7 +135,8 @@ fn a_thousand_failures_a_second_for_a_minute_are_all_shown() {
     let session = watching.end().unwrap();
     assert_eq!(session.end()["failures"], tally.failed("EADDRNOTAVAIL"), "{}", session.end());
     assert_eq!(session.end()["delivered"], 60_000, "{}", session.end());
-    assert_eq!(session.failures().count(), 60_000);
+    // More than are handed on as values.
+    assert_eq!(session.stdout.matches("{\"type\":\"failure\"").count(), 60_000);
 }
 
 #[test]

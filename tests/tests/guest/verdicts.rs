@@ -1,6 +1,6 @@
 //! What explains a shortage, and whether the failures stop when what is advised is done.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd as _;
 use std::process::Command;
@@ -175,12 +175,10 @@ fn a_command_for_another_namespace_works_as_it_is_given() {
     let there = std::thread::spawn(move || {
         let _netns = Netns::with_ports(40000, 40009).unwrap();
         let _listener = TcpListener::bind(SERVICE).unwrap();
-        let mut holder = tally::start(&["--dest", SERVICE, "--attempts", "10", "--hold"]).unwrap();
-        // It prints its tally once it has them.
-        BufReader::new(holder.stdout.take().unwrap()).read_line(&mut String::new()).unwrap();
-        tell.send(holder.id().to_string()).unwrap();
+        let holder = tally::start(&["--dest", SERVICE, "--attempts", "10", "--hold"]).unwrap();
+        let holder = tally::held(holder).unwrap();
+        tell.send(holder.tally.pid.to_string()).unwrap();
         let _ = ended.recv();
-        holder.kill().and_then(|()| holder.wait()).unwrap();
     });
     let pid = told.recv().unwrap();
     let lines = || {
