@@ -13,6 +13,7 @@ pub use range::PortRange;
 pub use searches::{RecentSearch, RecentSearches, SearchRow, SearchTimes, Searches};
 pub use sysctl::{Setting, SettingChange};
 
+use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
@@ -82,6 +83,14 @@ impl Errno {
 /// terminal, exact everywhere else.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Text(pub Vec<u8>);
+
+impl Text {
+    /// A path or another name of the system, exactly.
+    #[must_use]
+    pub fn of(name: impl AsRef<OsStr>) -> Self {
+        Self(name.as_ref().as_encoded_bytes().to_vec())
+    }
+}
 
 /// Who failed, who holds a port, who changed a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,6 +221,23 @@ pub struct Fault {
     pub kernel_socket: bool,
 }
 
+#[cfg(test)]
+impl Fault {
+    /// For tests: a connect() of TCP that found no port.
+    pub(crate) fn no_port(destination: impl Into<SocketAddr>) -> Self {
+        Self {
+            call: Call::Connect,
+            protocol: Protocol::Tcp,
+            errno: Errno::EADDRNOTAVAIL,
+            stage: Stage::PortSearch,
+            had_port: false,
+            address: destination.into(),
+            v4_mapped: false,
+            kernel_socket: false,
+        }
+    }
+}
+
 /// One failed call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -284,6 +310,14 @@ pub struct Missing {
     pub lines: u64,
     /// Bytes of the file, where it is damaged.
     pub bytes: u64,
+}
+
+impl Missing {
+    /// Of that file, where nothing can be counted.
+    #[must_use]
+    pub fn of(file: Option<Text>, why: MissingWhy) -> Self {
+        Self { why, file, lines: 0, bytes: 0 }
+    }
 }
 
 /// Why something is missing in a capture.

@@ -3,6 +3,7 @@
 //! In: bytes that strangers chose. Out: text without control functions; how much of it has room. Must not know: what
 //! the text is about.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::os::fd::AsRawFd as _;
 
@@ -25,6 +26,12 @@ pub fn size() -> Option<Size> {
     // A serial line may not know its size.
     (answer == 0 && size.ws_row > 0 && size.ws_col > 0)
         .then(|| Size { columns: size.ws_col.into(), lines: size.ws_row.into() })
+}
+
+/// A path or another name of the system, shown as [`clean`] does.
+#[must_use]
+pub fn named(name: impl AsRef<OsStr>) -> String {
+    clean(name.as_ref().as_encoded_bytes())
 }
 
 /// Shows `bytes` so that no terminal acts on them: control, bidirectional, zero-width and other invisible

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portwatch_tests::contract;
 use portwatch_tests::netns::{Full, Netns, or_skipped, set};
+use portwatch_tests::portwatch::ready_or_skipped;
 use serde_json::Value;
 
 /// A session that is ready, in a namespace of its own; none, with the reason printed, where there can be none.
@@ -22,15 +23,7 @@ fn watching(args: &[&str]) -> Option<Child> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = String::new();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    while !said.contains("portwatch: ready") {
-        if stderr.read_line(&mut said).unwrap() == 0 {
-            assert_eq!(child.wait().unwrap().code(), Some(69), "{said}");
-            println!("skipped: this host cannot be traced: {}", said.lines().next().unwrap_or_default());
-            return None;
-        }
-    }
+    ready_or_skipped(&mut child).unwrap()?;
     Some(child)
 }
 

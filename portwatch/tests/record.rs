@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
 
 use std::fs::{self, File, Permissions};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::Read as _;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portwatch_tests::netns::{Full, Netns, or_skipped};
+use portwatch_tests::portwatch::ready_or_skipped;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -53,15 +54,7 @@ fn recording_by(mut command: Command, args: &[&str]) -> Option<Recorder> {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut said = String::new();
-    let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    while !said.contains("portwatch: ready") {
-        if stderr.read_line(&mut said).unwrap() == 0 {
-            assert_eq!(child.wait().unwrap().code(), Some(69), "{said}");
-            println!("skipped: this host cannot be traced: {}", said.lines().next().unwrap_or_default());
-            return None;
-        }
-    }
+    let (said, mut stderr) = ready_or_skipped(&mut child).unwrap()?;
     let rest = move || {
         let mut text = said;
         let _ = stderr.read_to_string(&mut text);

@@ -79,6 +79,22 @@ fn a_file_without_a_start_takes_nothing_from_a_recording_beside_it() {
     }
 }
 
+#[test]
+fn a_report_of_a_capture_that_is_not_there_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.html");
+    let output = Command::new(env!("CARGO_BIN_EXE_portwatch"))
+        .args(["report", "--format", "html", "-o"])
+        .arg(&report)
+        .arg(folder.path().join("gone.jsonl.zst"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("gone.jsonl.zst"), "{said}");
+    assert!(!report.exists());
+}
+
 /// Sessions that say as much of themselves as they can, written piece by piece: what this process takes is that of its children
 /// to begin with.
 fn write_hostile(path: &Path) {

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{BufRead as _, BufReader, Read};
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,6 +37,24 @@ pub fn printed(args: &[&str]) -> Result<String> {
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "portwatch {args:?}: {}\n{said}", output.status);
     String::from_utf8(output.stdout).context("not UTF-8")
+}
+
+/// Reads what a live command says until it is ready: that, and where it says more. None, with the reason printed, where it
+/// refuses as this host cannot be traced.
+///
+/// # Errors
+/// When it ends for another reason.
+pub fn ready_or_skipped(child: &mut Child) -> Result<Option<(String, BufReader<ChildStderr>)>> {
+    let mut stderr = BufReader::new(child.stderr.take().context("no stderr")?);
+    let mut said = String::new();
+    while !said.contains("portwatch: ready") {
+        if stderr.read_line(&mut said)? == 0 {
+            ensure!(child.wait()?.code() == Some(69), "{said}");
+            println!("skipped: this host cannot be traced: {}", said.lines().next().unwrap_or_default());
+            return Ok(None);
+        }
+    }
+    Ok(Some((said, stderr)))
 }
 
 /// A live command that has attached.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::ENDING;
 
 /// Stands for standard input.
-pub(super) const STDIN: &str = "-";
+pub const STDIN: &str = "-";
 
 /// How the names of lines without compression end.
 const PLAIN_ENDING: &str = ".jsonl";

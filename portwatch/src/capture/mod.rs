@@ -24,7 +24,7 @@ mod unpacker;
 mod waiting;
 mod writer;
 
-pub use files::{Files, FindError};
+pub use files::{Files, FindError, STDIN};
 pub use reader::{Chunk, Damage, DamageKind, OpenError, Reader};
 pub use recorder::{Loss, Outcome, Recorder, Sealer, State};
 pub use target::{Keep, Target, TargetError};

@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::outcome::say;
-use crate::term::clean;
+use crate::term::named;
 
 /// How long it may take to end by itself, as Ctrl-C reaches it, too,
 const BY_ITSELF: Duration = Duration::from_millis(500);
@@ -37,7 +37,7 @@ impl Child {
     /// Starts it; `ended` is told when it ends. None without a command.
     pub(super) fn start(command: &[OsString], ended: oneshot::Sender<()>) -> Result<Option<Self>> {
         let Some((program, arguments)) = command.split_first() else { return Ok(None) };
-        let name = clean(program.as_encoded_bytes());
+        let name = named(program);
         let mut child =
             Command::new(program).args(arguments).spawn().with_context(|| format!("start {name}"))?;
         let pid = Pid::from_raw(i32::try_from(child.id()).context("the id of a process")?);

@@ -12,7 +12,7 @@ use super::output::Output;
 use crate::event::Filter;
 use crate::kernel::preflight::{Confinement, Offered, TypeInformation, type_information};
 use crate::kernel::{Hook, HookState, Mode, Refusal, Tracer, Watch, privilege_hint};
-use crate::term::{Paint, clean};
+use crate::term::{Paint, named};
 
 /// How a check came out.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,8 +71,7 @@ fn say_each_hint_once(checks: &mut [Check]) {
 fn kernel() -> Check {
     let finding = match nix::sys::utsname::uname() {
         Ok(names) => {
-            let word = |text: &std::ffi::OsStr| clean(text.as_encoded_bytes());
-            format!("{} {} {}", word(names.sysname()), word(names.release()), word(names.machine()))
+            format!("{} {} {}", named(names.sysname()), named(names.release()), named(names.machine()))
         }
         Err(error) => format!("unknown: {error}"),
     };

@@ -25,7 +25,7 @@ use crate::sink::capture::Capture;
 use crate::sink::exec::{self, Exec};
 use crate::sink::json::Json;
 use crate::source::Stop;
-use crate::term::{Paint, clean};
+use crate::term::{Paint, clean, named};
 
 /// How often ports are looked at, and counts written down, whatever happens.
 const INTERVAL: Duration = Duration::from_secs(10);
@@ -155,10 +155,6 @@ fn conclude(output: &Path, Recorded { state, synced }: Recorded) -> Result<()> {
         bail!("{name}: {} copies could not be sealed, or are not whole", state.seal_errors);
     }
     synced.with_context(|| format!("{name}: write the last of it"))
-}
-
-fn named(path: &Path) -> String {
-    clean(path.as_os_str().as_encoded_bytes())
 }
 
 #[cfg(test)]

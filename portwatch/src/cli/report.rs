@@ -17,15 +17,15 @@ use crate::event::Text;
 use crate::pipeline;
 use crate::sink::report::{Format, Report, Window};
 use crate::source::replay::Replay;
-use crate::term::{Paint, clean};
+use crate::term::{Paint, named};
 
 pub(super) fn run(args: &ReportArgs, paint: Paint) -> Result<Outcome> {
+    let mut replay = Replay::of(&args.files)?;
     // Before the long part.
     let output = args.output.as_deref().map(|path| create(path, &args.files)).transpose()?;
-    let mut replay = Replay::of(&args.files)?;
     let window =
         (args.from.is_some() || args.to.is_some()).then_some(Window { from: args.from, to: args.to });
-    let files = args.files.iter().map(|path| Text(path.as_os_str().as_encoded_bytes().to_vec()));
+    let files = args.files.iter().map(Text::of);
     let mut report = Report::new(window).of_files(files.collect());
     let mut observer = Observer::new(Warn::FromPermille(args.warn));
     on_this_thread(pipeline::run(&mut replay, &mut observer, &mut [&mut report]))?;
@@ -57,7 +57,7 @@ pub(super) fn run(args: &ReportArgs, paint: Paint) -> Result<Outcome> {
 
 /// The file of the report, for its owner alone, as captures are: command lines are in both. None of what is read.
 fn create(path: &Path, captures: &[PathBuf]) -> Result<File> {
-    let name = clean(path.as_os_str().as_encoded_bytes());
+    let name = named(path);
     let mut options = File::options();
     options.write(true).create(true).truncate(false).mode(0o600);
     let file = options.open(path).with_context(|| format!("create {name}"))?;

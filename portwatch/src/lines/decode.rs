@@ -97,7 +97,7 @@ impl Decoder {
                 let start = fields.start();
                 self.clock = Some(Clock { boot_offset_ns: start.boot_offset_ns });
                 self.push(Item::Start(start), items);
-                let missing = |why| Item::Missing(Missing { why, file: None, lines: 0, bytes: 0 });
+                let missing = |why| Item::Missing(Missing::of(None, why));
                 items.extend(newer.map(missing));
             }
             other => {

@@ -14,6 +14,7 @@ mod write;
 pub use decode::{Decoder, NoItem};
 pub use encode::{Encoder, rows};
 pub use escape::Visible;
+pub use words::Word;
 
 /// Readers depend on it; a change of meaning is a new number.
 pub const SCHEMA: u32 = 1;

@@ -5,7 +5,7 @@
 use crate::event::{Call, LossReason, Protocol, SocketState, Stage};
 
 /// What has one word for each of its values.
-pub(super) trait Word: Copy + 'static {
+pub trait Word: Copy + 'static {
     /// What it is, for a complaint.
     const NAME: &'static str;
     /// Every value.

@@ -596,7 +596,7 @@ fn start(tracer: &Tracer, filter: Filter) -> Result<Start> {
     });
     Ok(Start {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        host: Text(names.nodename().as_encoded_bytes().to_vec()),
+        host: Text::of(names.nodename()),
         kernel: names.release().to_string_lossy().into_owned(),
         hooks: hooks.collect(),
         limits: tracer.limits(),

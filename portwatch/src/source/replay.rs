@@ -15,12 +15,9 @@ use super::Source;
 use crate::capture::{Chunk, Damage, DamageKind, OpenError, Reader};
 use crate::event::{Item, Missing, MissingWhy, Start, Text};
 use crate::lines::{Decoder, NoItem};
-use crate::term::clean;
+use crate::term::named;
 use order::{Captured, ordered};
 use session::{Found, Sessions};
-
-/// What is read from a pipe cannot be looked at before.
-const STDIN: &str = "-";
 
 /// Reads captures.
 pub struct Replay {
@@ -29,6 +26,8 @@ pub struct Replay {
     files: VecDeque<Captured>,
     open: Option<Open>,
     sessions: Sessions,
+    /// Of the last line; empty between lines.
+    of_line: VecDeque<Item>,
     items: VecDeque<Item>,
 }
 
@@ -49,11 +48,11 @@ impl Replay {
     /// # Errors
     /// When one is not there, or cannot be read.
     pub fn of(paths: &[PathBuf]) -> Result<Self> {
-        let names: Vec<String> =
-            paths.iter().map(|path| clean(path.as_os_str().as_encoded_bytes())).collect();
+        let names: Vec<String> = paths.iter().map(named).collect();
         let names = names.join(", ");
         let files = ordered(paths)?;
-        Ok(Self { names, files, open: None, sessions: Sessions::default(), items: VecDeque::new() })
+        let (of_line, items) = (VecDeque::new(), VecDeque::new());
+        Ok(Self { names, files, open: None, sessions: Sessions::default(), of_line, items })
     }
 
     /// Reads on until there is an item, or nothing more.
@@ -73,9 +72,8 @@ impl Replay {
                 self.open(&file)?;
                 continue;
             };
-            let mut items = VecDeque::new();
-            let goes_on = open.read(&mut items);
-            for item in items {
+            let goes_on = open.read(&mut self.of_line);
+            for item in self.of_line.drain(..) {
                 self.sessions.pass(item, &open.name, &mut self.items);
             }
             if !goes_on {
@@ -96,8 +94,8 @@ impl Replay {
                     OpenError::Failed { error, .. } => error.to_string(),
                     other @ OpenError::NoFile { .. } => other.to_string(),
                 };
-                let (why, file) = (MissingWhy::Unreadable(error), Some(name(&file.path)));
-                self.items.push_back(Item::Missing(Missing { why, file, lines: 0, bytes: 0 }));
+                let (why, file) = (MissingWhy::Unreadable(error), Some(Text::of(&file.path)));
+                self.items.push_back(Item::Missing(Missing::of(file, why)));
             }
         }
         Ok(())
@@ -123,7 +121,7 @@ impl Open {
     fn new(path: &Path, start: Option<&Start>) -> Result<Self, OpenError> {
         let reader = Reader::open(path)?;
         let decoder = Decoder::after(start);
-        Ok(Self { name: name(path), reader, at: 0, decoder, unknown: 0, malformed: 0 })
+        Ok(Self { name: Text::of(path), reader, at: 0, decoder, unknown: 0, malformed: 0 })
     }
 
     /// The items of the next line, if it has any; false at the end of the file.
@@ -174,10 +172,6 @@ impl Open {
         };
         Item::Missing(Missing { why, file: Some(self.name.clone()), lines: 0, bytes: damage.bytes })
     }
-}
-
-fn name(path: &Path) -> Text {
-    Text(path.as_os_str().as_encoded_bytes().to_vec())
 }
 
 #[cfg(test)]

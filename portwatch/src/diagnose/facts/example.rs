@@ -12,7 +12,7 @@ use crate::event::{
     SocketState, Text, Tgid, TimeWait,
 };
 #[cfg(test)]
-use crate::event::{Call, Errno, Failure, Fault, Namespace, Scope, Snapshot, Stage};
+use crate::event::{Failure, Fault, Namespace, Scope, Snapshot};
 
 /// The namespace of both.
 const NETNS: NetnsId = NetnsId(4_026_531_840);
@@ -130,16 +130,7 @@ pub(in super::super) fn failure() -> Failure {
     let Holder::Process(process) = holding("java", 812, 1).holder else { unreachable!("it is a process") };
     Failure {
         at: BootNs(1_000_000_000),
-        fault: Fault {
-            call: Call::Connect,
-            protocol: Protocol::Tcp,
-            errno: Errno::EADDRNOTAVAIL,
-            stage: Stage::PortSearch,
-            had_port: false,
-            address: SERVER,
-            v4_mapped: false,
-            kernel_socket: false,
-        },
+        fault: Fault::no_port(SERVER),
         process,
         netns: NETNS,
         source: SocketAddr::new(CLIENT.into(), 0),

@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use crate::clock::Clock;
 use crate::diagnose::cause;
-use crate::event::{Call, Details, Failure, Protocol, Text};
+use crate::event::{Details, Failure, Text};
+use crate::lines::Word as _;
 
 /// The variables, with their values. `suppressed`: failures since the last command.
 pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'static str, OsString)> {
@@ -20,8 +21,8 @@ pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'sta
         ("PORTWATCH_TIME", clock.rfc3339(failure.at).into()),
         ("PORTWATCH_CAUSE", cause(fault).name().into()),
         ("PORTWATCH_ERRNO", fault.errno.name().into()),
-        ("PORTWATCH_CALL", call(fault.call).into()),
-        ("PORTWATCH_PROTOCOL", protocol(fault.protocol).into()),
+        ("PORTWATCH_CALL", fault.call.word().into()),
+        ("PORTWATCH_PROTOCOL", fault.protocol.word().into()),
         ("PORTWATCH_PID", process.tgid.0.to_string().into()),
         ("PORTWATCH_COMM", value(&process.comm)),
         ("PORTWATCH_EXE", exe.map_or_else(OsString::new, value)),
@@ -37,20 +38,4 @@ pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'sta
 /// A variable cannot hold a NUL; no name or path of the kernel does.
 fn value(text: &Text) -> OsString {
     OsString::from_vec(text.0.iter().copied().take_while(|byte| *byte != 0).collect())
-}
-
-fn call(call: Call) -> &'static str {
-    match call {
-        Call::Connect => "connect",
-        Call::Bind => "bind",
-        Call::Sendto => "sendto",
-    }
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Mptcp => "mptcp",
-    }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use super::{Exec, LIMITS, Limits, Lines};
 use crate::diagnose::Opinion;
 use crate::event::{
-    BootNs, Call, Details, Errno, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange,
-    Process, Protocol, Scope, Settings, Snapshot, Stage, Suppressed, Text,
+    BootNs, Details, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange, Process, Scope,
+    Settings, Snapshot, Suppressed, Text,
 };
 use crate::sink::Sink;
 
@@ -41,16 +41,7 @@ impl Sink for Kinds {
 fn failure(at: u64) -> Failure {
     Failure {
         at: BootNs(at),
-        fault: Fault {
-            call: Call::Connect,
-            protocol: Protocol::Tcp,
-            errno: Errno::EADDRNOTAVAIL,
-            stage: Stage::PortSearch,
-            had_port: false,
-            address: ([10, 0, 0, 2], 443).into(),
-            v4_mapped: false,
-            kernel_socket: false,
-        },
+        fault: Fault::no_port(([10, 0, 0, 2], 443)),
         process: Process::with_id(7),
         netns: NetnsId(5),
         source: ([10, 0, 0, 1], 0).into(),

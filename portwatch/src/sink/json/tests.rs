@@ -1,15 +1,15 @@
 //! Lines to the letter, and strings that were chosen to do harm.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::{Json, Sink as _};
 use crate::event::{
-    BootNs, Call, CgroupId, Destination, Details, End, Errno, Failure, Fault, Holder, Holding, Item,
-    LossReason, Lost, Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, Scope,
-    SearchTimes, Searches, SettingChange, Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid,
-    TimeWait,
+    BootNs, Call, CgroupId, Destination, Details, End, Failure, Fault, Holder, Holding, Item, LossReason,
+    Lost, Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, Scope, SearchTimes,
+    Searches, SettingChange, Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid, TimeWait,
 };
 
 fn process(comm: &[u8], details: Details) -> Process {
@@ -26,16 +26,7 @@ fn process(comm: &[u8], details: Details) -> Process {
 }
 
 fn fault() -> Fault {
-    Fault {
-        call: Call::Connect,
-        protocol: Protocol::Tcp,
-        errno: Errno::EADDRNOTAVAIL,
-        stage: Stage::PortSearch,
-        had_port: true,
-        address: "[2001:db8::1]:443".parse().unwrap(),
-        v4_mapped: false,
-        kernel_socket: false,
-    }
+    Fault { had_port: true, ..Fault::no_port("[2001:db8::1]:443".parse::<SocketAddr>().unwrap()) }
 }
 
 fn failure(process: Process) -> Item {

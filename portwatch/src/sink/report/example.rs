@@ -2,9 +2,9 @@
 
 use crate::diagnose::{Advice, Cause, Diagnosis, Evidence, How, Path, Standing, Verdict};
 use crate::event::{
-    BootNs, Call, CgroupId, Counts, Details, End, Errno, Failure, Fault, Filter, Holder, Holding, Item,
-    Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, Settings, Snapshot, SocketState,
-    Stage, Start, Summary, Text, Tgid, Tid,
+    BootNs, CgroupId, Counts, Details, End, Failure, Fault, Filter, Holder, Holding, Item, Namespace,
+    NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, Settings, Snapshot, SocketState, Start,
+    Summary, Text, Tgid, Tid,
 };
 
 pub(super) const NETNS: NetnsId = NetnsId(4_026_531_840);
@@ -46,16 +46,7 @@ pub(super) fn process(tgid: u32, comm: &[u8]) -> Process {
 }
 
 pub(super) fn fault(port: u16) -> Fault {
-    Fault {
-        call: Call::Connect,
-        protocol: Protocol::Tcp,
-        errno: Errno::EADDRNOTAVAIL,
-        stage: Stage::PortSearch,
-        had_port: false,
-        address: ([10, 0, 0, 2], port).into(),
-        v4_mapped: false,
-        kernel_socket: false,
-    }
+    Fault::no_port(([10, 0, 0, 2], port))
 }
 
 pub(super) fn failure(at: BootNs, process: Process, port: u16) -> Item {

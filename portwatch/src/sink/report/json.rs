@@ -21,7 +21,8 @@ use super::timeline::Target;
 use super::wall::{WallNs, Window};
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, Path, Verdict};
-use crate::event::{End, Item, LossReason, MissingWhy, Protocol, Searches};
+use crate::event::{End, Item, LossReason, MissingWhy, Searches};
+use crate::lines::Word as _;
 use lines::{fields, text, value};
 
 /// Readers depend on it; a change of meaning is a new number.
@@ -201,14 +202,9 @@ fn axis(axis: &Axis) -> Map<String, Value> {
 }
 
 fn target(target: Target) -> Map<String, Value> {
-    let protocol = match target.protocol {
-        Protocol::Tcp => "tcp",
-        Protocol::Udp => "udp",
-        Protocol::Mptcp => "mptcp",
-    };
     let name = if target.is_bind { "source" } else { "destination" };
     let address = json!({ "address": target.address.ip().to_string(), "port": target.address.port() });
-    fields(json!({ "protocol": protocol, name: address }))
+    fields(json!({ "protocol": target.protocol.word(), name: address }))
 }
 
 fn timeline(model: &Model<'_>) -> Value {

@@ -15,7 +15,6 @@ use super::series::Axis;
 use super::wall::WallNs;
 use super::{places::Use, story};
 use crate::diagnose::{Path, counted, grouped, lasting};
-use crate::event::Protocol;
 use crate::sink::words::{held_by, plural, states, verdict};
 use crate::term::{Paint, clean};
 
@@ -135,13 +134,7 @@ fn failures(chart: &FailureChart, output: &mut dyn Write, paint: Paint, dial: &D
     let line = |values: &[u64]| values.iter().map(|value| bar(*value, most)).collect::<String>();
     writeln!(output, "  {}  all; {} at most in {}", line(&all), grouped(most), seconds(width_s))?;
     for (target, sum, values) in &chart.targets {
-        let protocol = match target.protocol {
-            Protocol::Tcp => "",
-            Protocol::Udp => "udp ",
-            Protocol::Mptcp => "mptcp ",
-        };
-        let call = if target.is_bind { "bind " } else { "" };
-        writeln!(output, "  {}  {call}{protocol}{} {}", line(&sums(values)), target.address, grouped(*sum))?;
+        writeln!(output, "  {}  {target} {}", line(&sums(values)), grouped(*sum))?;
     }
     if chart.others.0 > 0 {
         writeln!(output, "  {}  others {}", line(&sums(&chart.others.1)), grouped(chart.others.0))?;

@@ -3,6 +3,7 @@
 //! In: counts with times and targets. Out: series. Must not know: whether they were counted or seen.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use foldhash::fast::RandomState;
 
@@ -10,6 +11,7 @@ use super::series::Series;
 use super::stretch::Stretch;
 use super::wall::WallNs;
 use crate::event::{Call, Fault, Protocol};
+use crate::sink::words;
 
 /// Targets that have a series of their own; the least of them make room, in one for all others.
 const MOST: usize = 256;
@@ -23,6 +25,13 @@ pub(super) struct Target {
     pub(super) protocol: Protocol,
     /// The address.
     pub(super) address: std::net::SocketAddr,
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let call = if self.is_bind { "bind " } else { "" };
+        write!(to, "{call}{}{}", words::prefix(self.protocol), self.address)
+    }
 }
 
 impl Target {

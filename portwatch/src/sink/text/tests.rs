@@ -1,28 +1,20 @@
 //! What a person sees, to the letter.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
 use super::{Sink as _, Text as TextSink};
 use crate::event::{
-    BootNs, Call, CgroupId, Details, End, Errno, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId,
-    NoRoom, PortRange, Process, Protocol, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start,
-    Summary, Text, Tgid, Tid,
+    BootNs, CgroupId, Details, End, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId, NoRoom,
+    PortRange, Process, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start, Summary, Text,
+    Tgid, Tid,
 };
 use crate::term::Paint;
 
 fn fault(address: &str, stage: Stage) -> Fault {
-    Fault {
-        call: Call::Connect,
-        protocol: Protocol::Tcp,
-        errno: Errno::EADDRNOTAVAIL,
-        stage,
-        had_port: false,
-        address: address.parse().unwrap(),
-        v4_mapped: false,
-        kernel_socket: false,
-    }
+    Fault { stage, ..Fault::no_port(address.parse::<SocketAddr>().unwrap()) }
 }
 
 fn process(tgid: u32, comm: &[u8], details: Details) -> Process {

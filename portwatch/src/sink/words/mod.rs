@@ -48,13 +48,18 @@ pub(in crate::sink) fn pid(process: &Process) -> String {
     if process.tgid == Tgid(0) { "?".to_owned() } else { process.tgid.0.to_string() }
 }
 
-/// The address of a fault, with its protocol where that is not TCP; `-` where the caller gave none.
-pub(in crate::sink) fn address(fault: &Fault) -> String {
-    let protocol = match fault.protocol {
+/// What stands before an address: the protocol, where that is not TCP.
+pub(in crate::sink) fn prefix(protocol: Protocol) -> &'static str {
+    match protocol {
         Protocol::Tcp => "",
         Protocol::Udp => "udp ",
         Protocol::Mptcp => "mptcp ",
-    };
+    }
+}
+
+/// The address of a fault, with its protocol where that is not TCP; `-` where the caller gave none.
+pub(in crate::sink) fn address(fault: &Fault) -> String {
+    let protocol = prefix(fault.protocol);
     let unknown =
         fault.call != Call::Bind && fault.address.ip().is_unspecified() && fault.address.port() == 0;
     if unknown { format!("{protocol}-") } else { format!("{protocol}{}", fault.address) }

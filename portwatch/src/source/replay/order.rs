@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::capture::{Chunk, Files, OpenError, Reader};
+use crate::capture::{Chunk, Files, OpenError, Reader, STDIN};
 use crate::event::Item;
 use crate::lines::Decoder;
 
@@ -54,7 +54,7 @@ pub(super) fn ordered(paths: &[PathBuf]) -> Result<VecDeque<Captured>> {
 fn began(path: &Path) -> Result<Option<Began>, OpenError> {
     // Of what is not there the reader says so.
     let facts = path.metadata().ok();
-    if facts.as_ref().is_some_and(|facts| !facts.is_file()) || path == Path::new(super::STDIN) {
+    if facts.as_ref().is_some_and(|facts| !facts.is_file()) || path == Path::new(STDIN) {
         return Ok(None);
     }
     let mut reader = Reader::open(path)?;

@@ -103,7 +103,7 @@ impl Sessions {
         }
         (self.is_foreign, self.is_interrupted) = (true, true);
         let (why, file) = (MissingWhy::NoStart, Some(file.clone()));
-        items.push_back(Item::Missing(Missing { why, file, lines: 0, bytes: 0 }));
+        items.push_back(Item::Missing(Missing::of(file, why)));
     }
 
     fn begin(&mut self, start: Start, file: &Text, items: &mut VecDeque<Item>) {
@@ -155,5 +155,5 @@ fn known_by(start: &Start) -> Start {
 }
 
 fn missing(why: MissingWhy) -> Item {
-    Item::Missing(Missing { why, file: None, lines: 0, bytes: 0 })
+    Item::Missing(Missing::of(None, why))
 }

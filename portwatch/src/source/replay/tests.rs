@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::Replay;
 use crate::capture::ENDING;
 use crate::event::{
-    BootNs, Call, Counts, End, Errno, Fault, Filter, Item, LossReason, Lost, Missing, MissingWhy, NetnsId,
-    Process, Protocol, Row, Stage, Start, Text,
+    BootNs, Counts, End, Fault, Filter, Item, LossReason, Lost, Missing, MissingWhy, NetnsId, Process, Row,
+    Start, Text,
 };
 use crate::lines::Encoder;
 use crate::source::Source as _;
@@ -40,16 +41,7 @@ fn lost(count: u64) -> Item {
 
 /// A line whose times are times of day only.
 fn counts(at: u64) -> Item {
-    let fault = Fault {
-        call: Call::Connect,
-        protocol: Protocol::Tcp,
-        errno: Errno::EADDRNOTAVAIL,
-        stage: Stage::PortSearch,
-        had_port: false,
-        address: "192.0.2.1:80".parse().unwrap(),
-        v4_mapped: false,
-        kernel_socket: false,
-    };
+    let fault = Fault::no_port("192.0.2.1:80".parse::<SocketAddr>().unwrap());
     let (first, last, process) = (BootNs(at), BootNs(at), Process::with_id(1));
     let row = Row { process, netns: NetnsId(1), fault, count: 1, first, last };
     Item::Counts(Counts { from: first, to: last, rows: vec![row], other: 0 })

@@ -20,7 +20,7 @@ use super::session::Session;
 use super::wall::WallNs;
 use super::{places::Use, story};
 use crate::diagnose::{counted, grouped, lasting};
-use crate::event::{Errnos, Filter, LossReason, Protocol};
+use crate::event::{Errnos, Filter, LossReason};
 use crate::sink::words::reason_words;
 use crate::term::clean;
 use plot::Marks;
@@ -172,7 +172,7 @@ fn failures(model: &Model<'_>, chart: &FailureChart, marks: &Marks<'_>) -> Marku
             @if chart.targets.len() > 1 || chart.others.0 > 0 {
                 h4 { "By destination, each on a scale of its own" }
                 @for (target, sum, values) in &chart.targets {
-                    @let name = format!("{}{}{}", if target.is_bind { "bind " } else { "" }, protocol(target.protocol), target.address);
+                    @let name = target.to_string();
                     figure.strip data-total=(sum) {
                         figcaption { span { (name) } span.count { (grouped(*sum)) " failed, at most " (most(values)) " in " (width) } }
                         (plot::strip(&format!("Failed calls over time to {name}"), &chart.axis, values))
@@ -186,14 +186,6 @@ fn failures(model: &Model<'_>, chart: &FailureChart, marks: &Marks<'_>) -> Marku
                 }
             }
         }
-    }
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Tcp => "",
-        Protocol::Udp => "udp ",
-        Protocol::Mptcp => "mptcp ",
     }
 }
 

@@ -3,20 +3,11 @@
 use std::sync::Arc;
 
 use super::{Key, MOST, Tally, Times};
-use crate::event::{Call, Details, Errno, Fault, NetnsId, Process, Protocol, Stage, Text};
+use crate::event::{Details, Fault, NetnsId, Process, Text};
 use crate::sink::report::wall::WallNs;
 
 fn fault() -> Fault {
-    Fault {
-        call: Call::Connect,
-        protocol: Protocol::Tcp,
-        errno: Errno::EADDRNOTAVAIL,
-        stage: Stage::PortSearch,
-        had_port: false,
-        address: ([10, 0, 0, 2], 443).into(),
-        v4_mapped: false,
-        kernel_socket: false,
-    }
+    Fault::no_port(([10, 0, 0, 2], 443))
 }
 
 fn key(tgid: u32) -> (Key, Process) {

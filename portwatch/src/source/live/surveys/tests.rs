@@ -9,16 +9,7 @@ use crate::ports::Netns;
 fn failure() -> Failure {
     Failure {
         at: BootNs(1),
-        fault: Fault {
-            call: Call::Connect,
-            protocol: Protocol::Tcp,
-            errno: Errno::EADDRNOTAVAIL,
-            stage: Stage::PortSearch,
-            had_port: false,
-            address: ([10, 0, 0, 2], 443).into(),
-            v4_mapped: false,
-            kernel_socket: false,
-        },
+        fault: Fault::no_port(([10, 0, 0, 2], 443)),
         process: Process::with_id(7),
         netns: NetnsId(5),
         source: ([10, 0, 0, 1], 0).into(),
