@@ -80,19 +80,26 @@ fn a_file_without_a_start_takes_nothing_from_a_recording_beside_it() {
 }
 
 #[test]
-fn a_report_of_a_capture_that_is_not_there_leaves_no_file() {
+fn a_report_of_nothing_leaves_no_file_and_an_older_one_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let report = folder.path().join("report.html");
-    let output = Command::new(env!("CARGO_BIN_EXE_portwatch"))
-        .args(["report", "--format", "html", "-o"])
-        .arg(&report)
-        .arg(folder.path().join("gone.jsonl.zst"))
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("gone.jsonl.zst"), "{said}");
-    assert!(!report.exists());
+    let [report, gone, other] =
+        ["report.html", "gone.jsonl.zst", "other.jsonl"].map(|name| folder.path().join(name));
+    fs::write(&other, "{}\n").unwrap();
+    let refused = |capture: &Path| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
+        let command = command.args(["report", "--format", "html", "-o"]).arg(&report).arg(capture);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(capture.file_name().unwrap().to_str().unwrap()), "{said}");
+    };
+    for capture in [&gone, &other] {
+        refused(capture);
+        assert!(!report.exists(), "of {}", capture.display());
+    }
+    fs::write(&report, "an older one").unwrap();
+    refused(&other);
+    assert_eq!(fs::read(&report).unwrap(), b"an older one");
 }
 
 /// Sessions that say as much of themselves as they can, written piece by piece: what this process takes is that of its children
