@@ -138,10 +138,11 @@ unsafe fn leave_at(place: *mut Place, note: &Note) -> Left {
 
 #[inline(always)]
 unsafe fn is_stale(note: *const Note, now_tick: u64) -> bool {
-    // SAFETY: the caller's promise; in this order, as a note that has its socket has its time.
+    // SAFETY: the caller's promise; in this order, as a note that has its socket has its time. That may be a tick later
+    // than now, which was asked for before: a note is no older for it.
     unsafe {
         (&raw const (*note).sock).read_volatile() != 0
-            && now_tick.wrapping_sub((&raw const (*note).at_tick).read_volatile()) >= STALE_TICKS
+            && now_tick.saturating_sub((&raw const (*note).at_tick).read_volatile()) >= STALE_TICKS
     }
 }
 

@@ -23,8 +23,9 @@ const NO_BOUND: &str = "4000000000";
 fn assert_exact(session: &Session, tallies: &[Tally]) {
     println!("{}", session.end());
     for tally in tallies {
-        let counted = session.counted(|row| row["process"]["pid"] == tally.pid);
-        assert_eq!(counted, tally.failed("EADDRNOTAVAIL"), "pid {}: {}", tally.pid, session.end());
+        let is_of = |row: &Value| row["process"]["pid"] == tally.pid;
+        let rows: Vec<&Value> = session.rows().filter(|row| is_of(row)).collect();
+        assert_eq!(session.counted(is_of), tally.failed("EADDRNOTAVAIL"), "{rows:#?} {}", session.end());
     }
 }
 
