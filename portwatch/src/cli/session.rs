@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::args::{LiveArgs, ModeChoice};
+use super::memory;
 use super::outcome::{nobody_reads, say};
 use super::stop::{Asked, Done};
 use crate::diagnose::{Observer, Warn};
@@ -85,6 +86,7 @@ impl Session {
             until: Until { stop: asked, count: args.count },
         };
         let live = Live::new(tracer, Enricher::new("/proc"), wanted)?;
+        memory::let_go_of_the_start();
         Ok(Self {
             live,
             hooks,
