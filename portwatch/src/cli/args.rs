@@ -91,12 +91,12 @@ nothing. Ends with exit code 69 if this host cannot be traced, and says what is 
 
 const TRACE_EXAMPLES: &str = "\
 Examples:
-  portwatch trace                              until Ctrl-C
-  portwatch trace --duration 30s --json        JSON Lines for half a minute
-  portwatch trace --comm nginx --dest :8080    one program, one port
-  portwatch trace --dest '[2001:db8::/32]:443' one network, one port
-  portwatch trace --errno all                  also connects that failed for other reasons
-  portwatch trace --warn 80%                   also before one fails
+  portwatch trace                               until Ctrl-C
+  portwatch trace --duration 30s --json         JSON Lines for half a minute
+  portwatch trace --comm nginx --dest :8080     one program, one port
+  portwatch trace --dest '[2001:db8::/32]:443'  one network, one port
+  portwatch trace --errno all                   also connects that failed for other reasons
+  portwatch trace --warn 80%                    also before one fails
 
 Shortages of local ports are seen of every process, in every network namespace: of TCP, MPTCP and UDP, over IPv4 and \
 IPv6, at connect, bind and send. With --errno also what else makes a connect fail: errors of the network (refused, \

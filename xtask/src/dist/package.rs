@@ -78,6 +78,8 @@ fn data(checkout: &Checkout, dist: &Path) -> Result<Tree> {
             data.file(&format!("{DOCUMENTS}/examples/{name}"), TEXT, example);
         }
     }
+    let page = read(&checkout.path("docs/operators.md"))?;
+    data.file(&format!("{DOCUMENTS}/operators.md"), TEXT, page);
     let debian = checkout.path("packaging/debian");
     data.file(&format!("{DOCUMENTS}/copyright"), TEXT, read(&debian.join("copyright"))?);
     data.file(&format!("{DOCUMENTS}/changelog.gz"), TEXT, deb::gzip(&read(&checkout.path("CHANGELOG.md"))?)?);
