@@ -25,7 +25,6 @@ pub fn definition() -> Command {
 /// What the page of `command` says behind its options; that of the program itself where there is none.
 #[must_use]
 pub fn sections(command: Option<&str>) -> Vec<Section> {
-    let section = |title, entries: &[_]| Section { title, entries: entries.to_vec() };
     let files = match command {
         None => &FILES[..],
         Some("trace" | "doctor") => &FILES[..1],
@@ -36,11 +35,11 @@ pub fn sections(command: Option<&str>) -> Vec<Section> {
         None | Some("record") => &ENVIRONMENT[..],
         Some(_) => &ENVIRONMENT[..1],
     };
-    let exits: Vec<_> = EXITS.into_iter().filter(|exit| exit.is_of(command)).collect();
-    let exits: Vec<_> = exits.iter().map(|exit| (exit.code, exit.means)).collect();
-    let sections = [("EXIT STATUS", &exits[..]), ("FILES", files), ("ENVIRONMENT", environment)];
-    let said = sections.into_iter().filter(|(_, entries)| !entries.is_empty());
-    said.map(|(title, entries)| section(title, entries)).collect()
+    let exits = EXITS.iter().filter(|exit| exit.is_of(command)).map(|exit| (exit.code, exit.means));
+    let sections =
+        [("EXIT STATUS", exits.collect()), ("FILES", files.to_vec()), ("ENVIRONMENT", environment.to_vec())];
+    let said = sections.into_iter().filter(|(_, entries): &(_, Vec<_>)| !entries.is_empty());
+    said.map(|(title, entries)| Section { title, entries }).collect()
 }
 
 /// What else there is to read about `command`: names of manual pages, those of the other commands not among them.
@@ -51,7 +50,8 @@ pub fn see_also(command: Option<&str>) -> &'static [&'static str] {
         Some("trace" | "record") => &["connect(2)", "bind(2)", "ip(7)", "tcp(7)"],
         Some("ports") => &["ss(8)", "ip(7)", "ip-netns(8)", "sock_diag(7)"],
         Some("doctor") => &["bpf(2)", "capabilities(7)", "setcap(8)", "kernel_lockdown(7)"],
-        Some(_) => &["zstd(1)", "jq(1)"],
+        Some("replay" | "report") => &["zstd(1)", "jq(1)"],
+        Some(_) => &[],
     }
 }
 
