@@ -13,6 +13,7 @@ use portwatch::event::Item;
 use portwatch::lines::Encoder;
 use portwatch::sink::Sink as _;
 use portwatch::sink::report::{Format, Report};
+use portwatch::sink::text::{Fit, Text};
 use portwatch::term::{Paint, clean};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -168,6 +169,28 @@ fn a_report_of_few_processes_names_each_and_its_terminal_does_nothing() {
         assert_eq!(shown.does, [""; 0], "seed {SEED:#x}");
         let none: [&[u8]; 0] = [];
         assert_eq!(missing(names, &shown.text), none, "seed {SEED:#x}: {}", shown.text);
+    }
+}
+
+/// What `portwatch ports` prints of the ports of this process.
+fn table(name: &[u8]) -> Vec<u8> {
+    let (mut written, mut observer) = (Vec::new(), Observer::new(Warn::FromPermille(800)));
+    let fit = Fit { top: None, size: None, watching: false };
+    let mut sink = Text::new(&mut written, Paint::Coloured, TimeZone::UTC).fitted(fit);
+    let recording = recording(&[name.to_vec()]);
+    let snapshot = recording.iter().find(|item| matches!(item, Item::Ports(_))).unwrap();
+    sink.item(snapshot, &observer.see(snapshot)).unwrap();
+    sink.flush().unwrap();
+    drop(sink);
+    written
+}
+
+#[test]
+fn the_table_of_ports_names_each_holder_and_its_terminal_does_nothing() {
+    for name in names() {
+        let shown = Terminal::shown(&table(&name));
+        assert_eq!(shown.does, [""; 0], "seed {SEED:#x}: {name:?}");
+        assert!(shown.text.contains(&clean(&name)), "seed {SEED:#x}: {name:?}: {}", shown.text);
     }
 }
 
