@@ -1,6 +1,7 @@
 //! The HTML report in a browser: it shows the numbers, fits every width, loads nothing, runs nothing.
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
 
+mod hostile;
 mod recording;
 
 use std::fs;
@@ -8,10 +9,11 @@ use std::path::Path;
 use std::process::Command;
 
 use jiff::tz::TimeZone;
+use portwatch::diagnose::{Observer, Warn};
 use portwatch::event::{Item, Text};
 use portwatch::sink::Sink as _;
 use portwatch::sink::report::{Format, Report};
-use portwatch::term::Paint;
+use portwatch::term::{Paint, clean, shows};
 use tempfile::TempDir;
 
 /// Widths of windows, CSS pixels; 720 and 721 are on both sides of where tables become cards.
@@ -25,6 +27,22 @@ fn page() -> String {
     let mut html = Vec::new();
     report.write(Format::Html, &mut html, Paint::Plain, &TimeZone::UTC).unwrap();
     String::from_utf8(html).unwrap()
+}
+
+/// The page of processes with these names.
+fn page_of(names: &[Vec<u8>]) -> String {
+    let (mut report, mut observer) = (Report::new(None), Observer::new(Warn::AsRecorded));
+    for item in hostile::recording(names) {
+        report.item(&item, &observer.see(&item)).unwrap();
+    }
+    let mut html = Vec::new();
+    report.write(Format::Html, &mut html, Paint::Plain, &TimeZone::UTC).unwrap();
+    String::from_utf8(html).unwrap()
+}
+
+/// A text as part of a script.
+fn literal(text: &str) -> String {
+    serde_json::to_string(text).unwrap().replace('<', "\\u003c")
 }
 
 /// What the browser makes of a page: the document, and what it complains of. None where there is no browser.
@@ -92,7 +110,7 @@ fn it_fits_windows_of_every_width() {
     let folder = TempDir::new().unwrap();
     let measured = |page: &str| -> Option<Vec<(u32, u32)>> {
         // A script of the test's own page measures the report in frames.
-        let page = serde_json::to_string(page).unwrap().replace('<', "\\u003c");
+        let page = literal(page);
         let wrapper = format!(
             "<body><p id=result></p><script>
             for (const width of {WIDTHS:?}) {{
@@ -139,4 +157,53 @@ fn it_loads_nothing_and_runs_nothing() {
     let Some((dom, complaints)) = browsed(folder.path(), &slipped) else { return };
     assert!(complaints.contains("Content Security Policy"), "{complaints}");
     assert!(!dom.contains("<title>run</title>"));
+}
+
+#[test]
+fn a_browser_shows_each_hostile_name_as_the_text_that_it_is() {
+    let names = hostile::names();
+    // As many as a table has rows.
+    let pages: Vec<String> = names.chunks(100).map(page_of).collect();
+    // Its own words are tied to numbers.
+    let visible = |character| matches!(character, '\n' | '\u{a0}') || shows(character);
+    for page in &pages {
+        let hidden = page.char_indices().find(|(_, character)| !visible(*character));
+        assert_eq!(hidden, None, "seed {:#x}: {page}", hostile::SEED);
+    }
+    let pages: Vec<String> = pages.iter().map(|page| literal(page)).collect();
+    // What the browser shows as a name, character by character as numbers; what it should not have, as the word `odd`.
+    let wrapper = format!(
+        "<body><p id=result></p><script>
+        const pages = [{}];
+        const told = pages.map(() => '');
+        pages.forEach((page, index) => {{
+          const frame = document.createElement('iframe');
+          frame.onload = () => {{
+            const shown = frame.contentDocument;
+            const numbers = (element) => Array.from(element.textContent, (c) => c.codePointAt(0)).join(' ');
+            const odd = Array.from(shown.querySelectorAll('*')).filter((element) =>
+              ['script', 'img', 'iframe', 'a'].includes(element.localName)
+              || Array.from(element.attributes).some((attribute) => attribute.name.startsWith('on')));
+            told[index] = Array.from(shown.querySelectorAll('[data-comm]'), numbers)
+              .concat(odd.map(() => 'odd')).join(',');
+            document.getElementById('result').textContent = told.join(';');
+          }};
+          frame.srcdoc = page;
+          document.body.append(frame);
+        }});
+        </script>",
+        pages.join(",")
+    );
+    let folder = TempDir::new().unwrap();
+    let Some((dom, _)) = browsed(folder.path(), &wrapper) else { return };
+    let result = dom.split_once("id=\"result\">").unwrap().1.split_once('<').unwrap().0;
+    let name = |numbers: &str| -> String {
+        let number = |number: &str| number.parse().ok().and_then(char::from_u32);
+        numbers.split(' ').map(|one| number(one).unwrap_or_else(|| panic!("{one}"))).collect()
+    };
+    let shown: Vec<String> = result.split([',', ';']).map(name).collect();
+    assert_eq!(shown.len(), names.len());
+    for (shown, name) in shown.iter().zip(&names) {
+        assert_eq!(*shown, clean(name), "seed {:#x}: {name:?}", hostile::SEED);
+    }
 }

@@ -44,7 +44,10 @@ enum Command {
     Setup,
     /// Build the kernel side alone and print its path and size. Half a minute at first, then seconds.
     Ebpf,
-    /// Build the static executable target/dist/portwatch. Two minutes at first, then seconds.
+    /// Build the static executable, manual pages, completions and the Debian package. Two minutes at first, then seconds.
+    ///
+    /// All of it in target/dist. The package is the same, byte by byte, for the same sources and compiler;
+    /// SOURCE_DATE_EPOCH sets the time that its files have.
     Dist,
     /// Build portwatch and run it as root on this host. As long as `dist`, then as long as it runs.
     Run(run::Args),

@@ -16,7 +16,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::bless::RESULTS;
 use crate::checkout::Checkout;
 use crate::guest::overlay::Overlay;
-use crate::guest::{self, Clock, DidNotBoot, Job, Terminal};
+use crate::guest::{self, Clock, DidNotBoot, Job, Terminal, programs};
 use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
 use crate::process::{quoted, tee};
 use crate::setup::{self, Need, duckdb};
@@ -46,6 +46,9 @@ struct Tests {
     /// Begins the line that names the kernel.
     title: &'static str,
 }
+
+/// What the package is installed by, in the guest alone. It looks for the second on its way.
+const INSTALLER: [&str; 2] = ["dpkg", "libc-bin"];
 
 const EACH: Tests = Tests { name: "guest", clock: Clock::Wall, title: RELEASE };
 /// In one kernel, as what they are about happens in user space.
@@ -194,6 +197,7 @@ fn row(output: &str, tally: Tally) -> Option<String> {
 /// The programs that tests run in the guest.
 struct Programs {
     portwatch: PathBuf,
+    package: PathBuf,
     loadgen: PathBuf,
     churn: PathBuf,
     census_cost: PathBuf,
@@ -210,6 +214,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
     setup::ensure(&[Need::Toolchain, Need::Qemu, Need::Reading, Need::Fuzzing])?;
     let programs = Programs {
         portwatch: dist::build(checkout)?,
+        package: dist::package(checkout).context("make the package")?,
         loadgen: packages::test_program(checkout, "loadgen").context("build loadgen")?,
         churn: packages::test_program(checkout, "churn").context("build churn")?,
         census_cost: packages::example(checkout, "census_cost").context("build census_cost")?,
@@ -302,6 +307,8 @@ fn in_guest(
     files.program("usr/bin/census_cost", &programs.census_cost, "CENSUS_COST_BIN")?;
     files.program("usr/bin/ring_floor", &programs.ring_floor, "RING_FLOOR_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
+    files.program("portwatch.deb", &programs.package, "PORTWATCH_DEB")?;
+    files.archive(programs::archive("installer", &INSTALLER)?);
     let load = files.modules(modules)?;
     let option = if kernel.options.is_empty() { String::new() } else { format!(", {}", kernel.options) };
     let filter_word = filter.map(quoted).unwrap_or_default();

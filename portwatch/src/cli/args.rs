@@ -18,7 +18,7 @@ pub(super) use record::RecordArgs;
 ///
 /// Without a command, `trace` runs.
 #[derive(Debug, Parser)]
-#[command(version, help_expected = true, after_help = EXIT_CODES)]
+#[command(version, help_expected = true, after_help = AFTERWARDS)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -35,7 +35,11 @@ pub(super) struct Args {
     pub(super) verbose: u8,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed while running · 2 usage · 3 found what --fail-on names · 69 this host cannot be traced (says why)";
+const AFTERWARDS: &str = "\
+Begin with `portwatch doctor`. `portwatch COMMAND --help` has examples.
+
+Exit codes: 0 done · 1 failed while running · 2 usage · 3 found what --fail-on names · 69 this host cannot be traced \
+(says why)";
 
 impl Args {
     /// Those of the process; ends it where they are wrong, or ask for help.
@@ -77,17 +81,22 @@ pub(super) enum Command {
     #[command(after_help = ports::PORTS_EXAMPLES)]
     Ports(PortsArgs),
     /// Whether this host can be traced, by which hooks, and what to do if not; needs no privileges
+    #[command(after_help = DOCTOR_NOTES)]
     Doctor,
 }
 
+const DOCTOR_NOTES: &str = "\
+Looks at the kernel, and with privileges loads and attaches what trace would, and lets go of it at once. Changes \
+nothing. Ends with exit code 69 if this host cannot be traced, and says what is missing and what to do.";
+
 const TRACE_EXAMPLES: &str = "\
 Examples:
-  portwatch trace                              until Ctrl-C
-  portwatch trace --duration 30s --json        JSON Lines for half a minute
-  portwatch trace --comm nginx --dest :8080    one program, one port
-  portwatch trace --dest '[2001:db8::/32]:443' one network, one port
-  portwatch trace --errno all                  also connects that failed for other reasons
-  portwatch trace --warn 80%                   also before one fails
+  portwatch trace                               until Ctrl-C
+  portwatch trace --duration 30s --json         JSON Lines for half a minute
+  portwatch trace --comm nginx --dest :8080     one program, one port
+  portwatch trace --dest '[2001:db8::/32]:443'  one network, one port
+  portwatch trace --errno all                   also connects that failed for other reasons
+  portwatch trace --warn 80%                    also before one fails
 
 Shortages of local ports are seen of every process, in every network namespace: of TCP, MPTCP and UDP, over IPv4 and \
 IPv6, at connect, bind and send. With --errno also what else makes a connect fail: errors of the network (refused, \

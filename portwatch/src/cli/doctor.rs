@@ -11,7 +11,7 @@ use super::Outcome;
 use super::output::Output;
 use crate::event::Filter;
 use crate::kernel::preflight::{Confinement, Offered, TypeInformation, type_information};
-use crate::kernel::{Hook, HookState, Mode, Refusal, Tracer, Watch, privilege_hint};
+use crate::kernel::{Hook, HookState, Mode, OUTSIDE, Refusal, Tracer, Watch, privilege_hint};
 use crate::term::{Paint, named};
 
 /// How a check came out.
@@ -34,12 +34,13 @@ struct Check {
 pub(super) fn run(paint: Paint) -> Result<Outcome> {
     let confinement = Confinement::of_this_process();
     let types = type_information();
-    let promised = types.as_ref().map_or_else(|_| Vec::new(), untried);
+    let promised = types.as_ref().ok().map(untried);
     let mut checks = vec![kernel(), type_check(types), lockdown(&confinement), privileges(&confinement)];
-    let (hooks, outcome) = if confinement.missing_capabilities().is_empty() {
-        tried()
-    } else {
-        (promised, Outcome::CannotTrace)
+    let (hooks, outcome) = match promised {
+        // Without them trying would only say again what is missing.
+        None => (Vec::new(), Outcome::CannotTrace),
+        Some(_) if confinement.missing_capabilities().is_empty() => tried(),
+        Some(promised) => (promised, Outcome::CannotTrace),
     };
     checks.extend(hooks);
     say_each_hint_once(&mut checks);
@@ -85,9 +86,7 @@ fn type_check(types: Result<TypeInformation, Refusal>) -> Check {
             let finding = format!("/sys/kernel/btf/vmlinux, {} KiB", types.size_bytes / 1024);
             Check { mark: Mark::Ok, what, finding, hint: None }
         }
-        Err(Refusal { attempt, finding, hint }) => {
-            Check { mark: Mark::Bad, what, finding: format!("{attempt}: {finding}"), hint: Some(hint) }
-        }
+        Err(Refusal { finding, hint, .. }) => Check { mark: Mark::Bad, what, finding, hint: Some(hint) },
     }
 }
 
@@ -118,8 +117,13 @@ fn privileges(confinement: &Confinement) -> Check {
         if confinement.seccomp {
             let _ = write!(finding, "; a seccomp filter is on, which may block bpf()");
         }
-        let mark = if confinement.user_namespace { Mark::Bad } else { Mark::Ok };
-        return Check { mark, what, finding, hint: None };
+        let mark = match (confinement.user_namespace, confinement.seccomp) {
+            (true, _) => Mark::Bad,
+            (false, true) => Mark::Note,
+            (false, false) => Mark::Ok,
+        };
+        let hint = confinement.user_namespace.then(|| OUTSIDE.to_owned());
+        return Check { mark, what, finding, hint };
     }
     Check {
         mark: Mark::Bad,
@@ -153,7 +157,13 @@ fn tried() -> (Vec<Check>, Outcome) {
             let mut checks: Vec<Check> = refused.hooks.iter().map(hook).collect();
             let Refusal { attempt, finding, hint } = refused.refusal;
             if !checks.iter().any(|check| check.hint.as_ref() == Some(&hint)) {
-                checks.push(Check { mark: Mark::Bad, what: attempt, finding, hint: Some(hint) });
+                let finding = format!("could not {attempt}: {finding}");
+                checks.push(Check {
+                    mark: Mark::Bad,
+                    what: "programs".to_owned(),
+                    finding,
+                    hint: Some(hint),
+                });
             }
             (checks, Outcome::CannotTrace)
         }

@@ -7,6 +7,7 @@ mod beside;
 mod child;
 mod doctor;
 mod filter;
+pub mod manual;
 mod memory;
 mod outcome;
 mod output;

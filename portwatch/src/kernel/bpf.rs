@@ -5,7 +5,7 @@
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_prog_info};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_map_type, bpf_prog_info};
 use nix::libc::{SYS_bpf, c_int, syscall};
 
 /// What the kernel tells of an object; members that it does not know stay zero.
@@ -24,6 +24,18 @@ pub(super) fn info<T: Info>(of: BorrowedFd<'_>) -> Option<T> {
     // SAFETY: the kernel writes no more than the length to the answer, which outlives the call.
     unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes) }.ok()?;
     Some(answer)
+}
+
+/// Whether the smallest of maps can be made.
+pub(super) fn makes_maps() -> bool {
+    // SAFETY: integers, for which zero is a value.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    attributes.__bindgen_anon_1.map_type = bpf_map_type::BPF_MAP_TYPE_ARRAY as u32;
+    attributes.__bindgen_anon_1.key_size = 4;
+    attributes.__bindgen_anon_1.value_size = 4;
+    attributes.__bindgen_anon_1.max_entries = 1;
+    // SAFETY: it answers with a new descriptor, and no member is a pointer.
+    unsafe { new_descriptor(bpf_cmd::BPF_MAP_CREATE, &mut attributes) }.is_ok()
 }
 
 /// # Safety

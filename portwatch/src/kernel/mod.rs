@@ -31,7 +31,7 @@ pub use portwatch_ebpf::abi::{
     DETAIL_PER_WINDOW, FailureCount, FailureKey, OWNERS, OWNERS_LEAST, OWNERS_MOST,
 };
 pub use records::Records;
-pub use refusal::{Refusal, privilege_hint};
+pub use refusal::{OUTSIDE, Refusal, privilege_hint};
 pub use ring::{Queue, Ring};
 pub use tables::{Counters, Owners, Tables};
 pub use tracer::{Mode, SkippedRuns, Tracer, Watch};

@@ -109,9 +109,9 @@ pub fn type_information() -> Result<TypeInformation, Refusal> {
 
 /// The running kernel's type information, and its size in bytes.
 pub(super) fn running_kernels_types() -> Result<(Btf, usize), Refusal> {
-    let bytes = fs::read(VMLINUX).map_err(|error| refusal::no_btf(&error.to_string()))?;
+    let bytes = fs::read(VMLINUX).map_err(|error| refusal::no_btf(&error))?;
     let size_bytes = bytes.len();
-    let btf = Btf::parse(bytes).map_err(|error| refusal::no_btf(&error.to_string()))?;
+    let btf = Btf::parse(bytes).map_err(|error| refusal::bad_btf(&error.to_string()))?;
     Ok((btf, size_bytes))
 }
 

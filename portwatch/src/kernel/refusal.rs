@@ -2,21 +2,24 @@
 
 use std::fmt::Write as _;
 use std::io;
+use std::path::Path;
 
 use aya::EbpfError;
 use aya::maps::MapError;
 use aya::programs::ProgramError;
-use nix::libc::{E2BIG, EACCES, EBUSY, EINVAL, EPERM, RLIM_INFINITY};
+use nix::libc::{E2BIG, EACCES, EBUSY, EINVAL, ENOENT, ENOSYS, EPERM, RLIM_INFINITY};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::utsname::uname;
 use thiserror::Error;
 
+use super::bpf;
 use super::preflight::Confinement;
 
 /// This host cannot be traced: what was tried, what the kernel answered, what to do.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{attempt}: {finding}\nhint: {hint}")]
+#[error("could not {attempt}: {finding}\nhint: {hint}")]
 pub struct Refusal {
-    /// What was attempted, on what.
+    /// What was attempted, on what: what stands behind "could not".
     pub attempt: String,
     /// What came of it.
     pub finding: String,
@@ -41,11 +44,16 @@ pub(super) fn of_object(error: &EbpfError) -> Refusal {
     let attempt = "create the maps of the kernel side";
     match error {
         EbpfError::MapError(MapError::CreateError { io_error, .. }) => {
-            let refusal = of_errno(attempt, io_error);
-            let permitted = Confinement::of_this_process().missing_capabilities().is_empty();
             let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
-            if !permitted || limit == RLIM_INFINITY || io_error.raw_os_error() != Some(EPERM) {
-                return refusal;
+            let confinement = Confinement::of_this_process();
+            match io_error.raw_os_error() {
+                Some(EINVAL) => return too_old(attempt),
+                Some(EPERM) if confinement.missing_capabilities().is_empty() && limit != RLIM_INFINITY => {}
+                _ => return of_errno(attempt, io_error),
+            }
+            // What forbids all maps is not that there is no room for these.
+            if confinement.suspect().is_some() && !bpf::makes_maps() {
+                return of_errno(attempt, io_error);
             }
             // aya raises the limit if it may.
             Refusal::new(
@@ -55,7 +63,7 @@ pub(super) fn of_object(error: &EbpfError) -> Refusal {
                  systemd unit, or CAP_SYS_RESOURCE",
             )
         }
-        EbpfError::BtfError(error) => no_btf(&error.to_string()),
+        EbpfError::BtfError(error) => bad_btf(&error.to_string()),
         other => Refusal::new(attempt, chain(other), REPORT),
     }
 }
@@ -106,13 +114,48 @@ pub(super) fn of_multi(function: &str, error: &io::Error) -> Refusal {
 /// `ENOTSUPP`, include/linux/errno.h: the kernel's own, which user space has no name for.
 const ENOTSUPP: i32 = 524;
 
+const READ_BTF: &str = "read the kernel's type information";
+
 /// Why there is no type information.
-pub(super) fn no_btf(detail: &str) -> Refusal {
+pub(super) fn no_btf(error: &io::Error) -> Refusal {
+    let missing = error.raw_os_error() == Some(ENOENT);
+    if missing && !Path::new("/sys/kernel").exists() {
+        return Refusal::new(
+            READ_BTF,
+            "there is no /sys/kernel: sysfs is not mounted here",
+            "mount it, `mount -t sysfs sysfs /sys`, or run portwatch on the host itself, outside of the container",
+        );
+    }
+    if missing {
+        return Refusal::new(
+            READ_BTF,
+            format!("this kernel, {}, shows none: there is no /sys/kernel/btf/vmlinux", release()),
+            format!("{NEEDED}; `portwatch ports` works without"),
+        );
+    }
+    Refusal::new(READ_BTF, format!("/sys/kernel/btf/vmlinux: {error}"), NEEDED)
+}
+
+/// Why type information that is there does not help.
+pub(super) fn bad_btf(detail: &str) -> Refusal {
+    Refusal::new(READ_BTF, format!("/sys/kernel/btf/vmlinux: {detail}"), REPORT)
+}
+
+const NEEDED: &str = "portwatch needs Linux 5.10 or newer, built with CONFIG_DEBUG_INFO_BTF=y, as the kernels of current \
+                      distributions are";
+
+/// Why a kernel cannot have the maps.
+fn too_old(attempt: &str) -> Refusal {
     Refusal::new(
-        "read this kernel's type information, /sys/kernel/btf/vmlinux",
-        detail,
-        "portwatch needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (all current distributions), and /sys mounted",
+        attempt,
+        format!("this kernel, {}, does not know a kind of map that the kernel side needs", release()),
+        NEEDED,
     )
+}
+
+/// The release of the running kernel: for people, nothing is decided by it.
+fn release() -> String {
+    uname().map_or_else(|_| "unknown".to_owned(), |names| names.release().to_string_lossy().into_owned())
 }
 
 /// Why tracepoints do not serve instead.
@@ -135,7 +178,18 @@ pub(super) fn unknown_structures(detail: &str) -> Refusal {
 
 /// An errno without further words from the kernel.
 fn of_errno(attempt: &str, error: &io::Error) -> Refusal {
+    let confinement = Confinement::of_this_process();
     let denied = matches!(error.raw_os_error(), Some(EPERM | EACCES));
+    if error.raw_os_error() == Some(ENOSYS) {
+        let (finding, hint) = match confinement.suspect() {
+            Some(suspect) => (format!("there is no bpf() here; likely because {suspect}"), OUTSIDE),
+            None => (
+                "this kernel has no bpf()".to_owned(),
+                "it was built without CONFIG_BPF_SYSCALL: boot another one",
+            ),
+        };
+        return Refusal::new(attempt, finding, hint);
+    }
     if !denied {
         let hint = match error.raw_os_error() {
             Some(EBUSY) => {
@@ -151,7 +205,6 @@ fn of_errno(attempt: &str, error: &io::Error) -> Refusal {
         };
         return Refusal::new(attempt, error.to_string(), hint);
     }
-    let confinement = Confinement::of_this_process();
     let missing = confinement.missing_capabilities();
     if !missing.is_empty() {
         return Refusal::new(
@@ -164,17 +217,20 @@ fn of_errno(attempt: &str, error: &io::Error) -> Refusal {
     // Writing to a String cannot fail.
     let _ = match confinement.suspect() {
         Some(suspect) => write!(finding, "; likely because {suspect}"),
-        None => write!(finding, ": this kernel allows no fexit programs, and does not say why"),
+        None => write!(finding, ": this kernel does not allow it, and does not say why"),
     };
     let hint = match confinement.suspect() {
-        Some(_) => "run it on the host itself, outside of the container or unit that confines it",
+        Some(_) => OUTSIDE,
         None => {
-            "nothing to change from here: hardened and some cloud kernels forbid it by their build; \
-             trace on another kernel (`uname -r` tells this one), and report this one please"
+            "a security module may forbid bpf(): look for denials in the audit log; hardened and some cloud kernels forbid \
+             it by their build, and then only another kernel helps (`uname -r` tells this one: please report it)"
         }
     };
     Refusal::new(attempt, finding, hint)
 }
+
+/// What to do where not the kernel forbids something, but what is around this process.
+pub const OUTSIDE: &str = "run it on the host itself, outside of the container or unit that confines it";
 
 /// How to get the privileges that tracing needs.
 #[must_use]

@@ -221,7 +221,7 @@ impl Tracer {
         if let Some(cgroup) = watch.cgroup {
             choose(&mut ebpf, cgroup).map_err(|error| refusal::of_object(&error.into()))?;
         }
-        let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::no_btf(&error.to_string()))?;
+        let btf = aya_btf::of_plan(types, &plan).map_err(|error| refusal::bad_btf(&error.to_string()))?;
         let mut multi = Multi::new(&ebpf);
         let hooks = attach(&mut ebpf, &btf, &mut multi, &plan)?;
         multi.all_are_attached();

@@ -12,6 +12,7 @@ use socket2::{Domain, Socket, Type};
 use crate::privileges::assert_enough;
 use crate::settings::changes;
 use crate::storms::sixty_four_threads_search;
+use crate::within_integrity::assert_no_obstacle;
 
 /// Locks down; false where the kernel cannot be.
 fn locked_down() -> bool {
@@ -123,6 +124,14 @@ const CASES: [Case; 10] = [
         shown: "2001:db8::1",
     },
 ];
+
+#[test]
+fn an_operator_is_told_that_it_is_no_obstacle() {
+    if locked_down() {
+        let but = "but destinations of UDP and some IPv6 addresses are not read";
+        assert_no_obstacle(&format!("note lockdown confidentiality; no obstacle, {but}"));
+    }
+}
 
 #[test]
 fn root_sees_what_it_saw() {

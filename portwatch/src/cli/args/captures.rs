@@ -31,7 +31,7 @@ pub(in crate::cli) struct ReplayArgs {
 pub(super) const REPORT_EXAMPLES: &str = "\
 Examples:
   portwatch report today.jsonl.zst                              on the terminal
-  portwatch report --format html -o today.html today.jsonl.zst  one page, for a browser or a printer
+  portwatch report --format html -o today.html today.jsonl.zst  for a browser or a printer
   portwatch report --from '2026-03-01 14:00' --to '2026-03-01 15:00' /var/lib/portwatch
   portwatch report --format json a.jsonl.zst b.jsonl.zst | jq .  several hosts as one
 
@@ -43,7 +43,7 @@ pub(in crate::cli) struct ReportArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(in crate::cli) files: Vec<PathBuf>,
 
-    /// As what
+    /// What to write
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(in crate::cli) format: ReportFormat,
 

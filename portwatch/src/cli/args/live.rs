@@ -42,7 +42,7 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long, value_name = "TIME", value_parser = filter::duration)]
     pub(in crate::cli) duration: Option<Duration>,
 
-    /// Stop after so many failures were shown
+    /// Stop when so many failures were shown
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(in crate::cli) count: Option<u64>,
 
@@ -51,25 +51,27 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long)]
     pub(in crate::cli) search_time: bool,
 
-    /// Look every two seconds (less often if a look takes over 0.2 s) at this network namespace, or that of --netns, and warn when so many of the ports from one
-    /// source to one destination (--dest counts, --pid, --comm and --cgroup do not) are taken, or will be within a minute; with
-    /// --search-time also where searches for a port have become slow, in any namespace or that of --netns
+    /// Also warn when this share [80% if none is given] of the ports from one source to one destination is taken, or will
+    /// be within a minute. Looks every two seconds (less often if a look takes over 0.2 s) at this network namespace, or
+    /// that of --netns; of the filters, --dest counts, and --pid, --comm and --cgroup do not. With --search-time also warns
+    /// where searches for a port have become slow, in any namespace or that of --netns
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]
     pub(in crate::cli) warn: Option<u32>,
 
-    /// End with exit code 3 if that was found: `warn` is that a warning was given
+    /// End with exit code 3 if this was found; `warn`: a warning was given
     #[arg(long, value_enum, value_name = "WHAT", requires = "warn")]
     pub(in crate::cli) fail_on: Option<FailOn>,
 
-    /// Also tell whose ports in TIME_WAIT are, of which the kernel keeps no owner. Each connect that
-    /// succeeds then costs some 600 instructions more, to remember who made it; in one of N places [default: 131072, 9 MiB: enough for 1,092 connects a second]
+    /// Also tell whose the ports in TIME_WAIT are, of which the kernel keeps no owner: who connects is remembered, in a table
+    /// of N places [default: 131072, 9 MiB: enough for 1,092 connects a second]. Each connect that succeeds then costs some
+    /// 600 instructions more
     #[arg(
         long, value_name = "N", num_args = 0..=1, require_equals = true,
         value_parser = clap::value_parser!(u32).range(i64::from(OWNERS_LEAST)..=i64::from(OWNERS_MOST))
     )]
     pub(in crate::cli) holders: Option<Option<u32>>,
 
-    /// Lines in about a second for one process, destination and cause; more are counted as suppressed
+    /// Show at most so many failures in about a second of one process, destination and cause; more are counted as suppressed
     #[arg(long, value_name = "N", default_value_t = DETAIL_PER_WINDOW, value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) detail: u32,
 

@@ -9,18 +9,17 @@ use crate::ports::Netns;
 
 pub(super) const PORTS_EXAMPLES: &str = "\
 Examples:
-  portwatch ports                        this network namespace, the fullest first
-  portwatch ports --netns all            all of them (root)
-  portwatch ports --netns 4711           that of a process; a number from 4194304 on is a namespace's own, as in \
-NETNS of trace
-  portwatch ports --dest 10.0.0.9:443    what is taken towards one destination
-  portwatch ports --watch 5s             again and again, with how fast it grows and when it is full
+  portwatch ports                             this network namespace, the fullest first
+  portwatch ports --netns all                 all of them (root)
+  portwatch ports --netns 4711                that of a process
+  portwatch ports --dest 10.0.0.9:443         what is taken towards one destination
+  portwatch ports --watch 5s                  again and again, with how fast it grows
   portwatch ports --warn 90% --fail-on warn   for scripts: exit code 3 if somewhere 90% are taken
   portwatch ports --json | jq -r 'select(.type == \"ports\" and .used * 10 >= .usable * 9)'
 
 USED of USABLE: usable is the local port range without reserved ports and without ports that other sockets are bound \
 to, which no connect() gets. Used are those that a connection has from this source to this destination, in TIME_WAIT \
-too. Without root, holders of other users' sockets and other namespaces are not seen, which is said.";
+too. Without root, holders of other users' sockets and other namespaces are not seen, which is said. A number from 4194304 on is a namespace's own number, as in NETNS of trace.";
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct PortsArgs {
@@ -32,7 +31,7 @@ pub(in crate::cli) struct PortsArgs {
     #[arg(long, value_name = "CIDR[:PORT]", value_parser = filter::destination)]
     pub(in crate::cli) dest: Option<Destination>,
 
-    /// All network namespaces, one by a file such as /run/netns/NAME, that of a process, or one by its number
+    /// Which network namespaces: `all`, one by a file such as /run/netns/NAME, that of a process, or one by its number
     /// [default: the one that portwatch runs in]
     #[arg(long, value_name = "all|PATH|PID", value_parser = filter::netns)]
     pub(in crate::cli) netns: Option<Netns>,
@@ -45,11 +44,11 @@ pub(in crate::cli) struct PortsArgs {
     #[arg(long, value_name = "TIME", requires = "watch", value_parser = filter::duration)]
     pub(in crate::cli) duration: Option<Duration>,
 
-    /// Warn when so many of the ports of a row are taken, or, with --watch, will be within a minute
+    /// Warn when this share of the ports of a row is taken, or, with --watch, will be within a minute
     #[arg(long, value_name = "PERCENT", default_value = "80%", value_parser = filter::percent)]
     pub(in crate::cli) warn: u32,
 
-    /// End with exit code 3 if that was found: `warn` is that a warning was given
+    /// End with exit code 3 if this was found; `warn`: a warning was given
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(in crate::cli) fail_on: Option<FailOn>,
 

@@ -9,12 +9,12 @@ use crate::cli::filter;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  portwatch record -o today.jsonl.zst                     until Ctrl-C
-  portwatch record -o load.jsonl.zst -- ./load-test.sh    while a command runs
-  portwatch record -o /var/lib/portwatch --keep 12h       a flight recorder: the last 12 hours, in parts
-  portwatch record -o /var/lib/portwatch --keep 500M --on-failure --on-failure-exec 'mail -s \"$PORTWATCH_CAUSE\" ops'
-  kill -USR1 PID                                          keep a copy of what is there now
-  portwatch report today.jsonl.zst                        what happened
+  portwatch record -o today.jsonl.zst                   until Ctrl-C
+  portwatch record -o load.jsonl.zst -- ./load-test.sh  while a command runs
+  portwatch record -o /var/lib/portwatch --keep 12h     a flight recorder: the last 12 hours
+  portwatch record -o now.jsonl.zst --on-failure-exec 'mail -s \"$PORTWATCH_CAUSE\" ops'
+  kill -USR1 PID                                        keep a copy of what is there now
+  portwatch report today.jsonl.zst                      what happened
 
 The file is created for its owner alone, and never overwritten without --force. If it cannot be written (disk full), \
 watching goes on, what is missing is counted, and the exit code is 1 in the end.";
@@ -26,8 +26,8 @@ pub(in crate::cli) struct RecordArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(in crate::cli) output: PathBuf,
 
-    /// Go on for ever, and keep the last hours (1h30m) or bytes (500M, 2G): older parts make room, those of an
-    /// earlier recording in that folder, too
+    /// Go on for ever, and keep only the last hours (1h30m) or bytes (500M, 2G), in parts: older ones make room, also
+    /// those that an earlier recording left in that folder
     #[arg(long, value_name = "TIME|SIZE", value_parser = filter::keep)]
     pub(in crate::cli) keep: Option<Keep>,
 
@@ -35,7 +35,7 @@ pub(in crate::cli) struct RecordArgs {
     #[arg(long, conflicts_with = "keep")]
     pub(in crate::cli) force: bool,
 
-    /// Seal a copy after the first failure, which nothing removes; SIGUSR1 always does
+    /// Seal a copy after the first failure: nothing removes it. SIGUSR1 seals one at any time
     #[arg(long)]
     pub(in crate::cli) on_failure: bool,
 
@@ -44,7 +44,7 @@ pub(in crate::cli) struct RecordArgs {
     #[arg(long, value_name = "COMMAND")]
     pub(in crate::cli) on_failure_exec: Option<OsString>,
 
-    /// Also one line for each failure on stdout, as trace
+    /// Also show each failure on stdout, as trace does
     #[arg(long)]
     pub(in crate::cli) print: bool,
 
@@ -56,8 +56,8 @@ pub(in crate::cli) struct RecordArgs {
     #[arg(short, long)]
     pub(in crate::cli) quiet: bool,
 
-    /// Do not remember who connects, which `record` does by itself: saves some 600 instructions for each connect that
-    /// succeeds, and ports in TIME_WAIT are nobody's
+    /// Do not remember who connects, as `record` does unless told: each connect that succeeds costs some 600 instructions
+    /// less, and nobody knows whose the ports in TIME_WAIT are
     #[arg(long, conflicts_with = "holders")]
     pub(in crate::cli) no_holders: bool,
 

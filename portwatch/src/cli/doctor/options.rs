@@ -82,7 +82,7 @@ fn with(choice: &Choice, default: &Default) -> Vec<Check> {
             checks
         }
         Err(Refused { refusal: Refusal { attempt, finding, hint }, .. }) => {
-            let finding = format!("cannot be used: {attempt}: {finding}");
+            let finding = format!("cannot be used: could not {attempt}: {finding}");
             vec![Check { mark: Mark::Bad, what, finding, hint: Some(hint) }]
         }
     }

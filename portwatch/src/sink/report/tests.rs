@@ -1,7 +1,5 @@
 //! Recordings made up, and what is told of them.
 
-mod hostile;
-
 use std::time::Duration;
 
 use jiff::Timestamp;
