@@ -4,6 +4,7 @@ mod captures;
 mod live;
 mod ports;
 mod record;
+mod serve;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource::CommandLine;
@@ -13,6 +14,7 @@ pub(super) use captures::{ReplayArgs, ReportArgs, ReportFormat};
 pub(super) use live::{LiveArgs, ModeChoice};
 pub(super) use ports::PortsArgs;
 pub(super) use record::RecordArgs;
+pub(super) use serve::{MetricsArgs, ServeArgs};
 
 /// Why a connect() failed, which process asked, and for which destination.
 ///
@@ -76,6 +78,9 @@ pub(super) enum Command {
     /// Who holds the local ports now, for each namespace, source and destination; needs no BPF
     #[command(after_help = ports::PORTS_EXAMPLES)]
     Ports(PortsArgs),
+    /// Watch like trace, print nothing, and tell metrics to Prometheus and the like, for months if need be
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(ServeArgs),
     /// Whether this host can be traced, by which hooks, and what to do if not; needs no privileges
     Doctor,
 }
@@ -98,6 +103,9 @@ pub(super) struct TraceArgs {
     /// JSON Lines on stdout instead of text
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) metrics: MetricsArgs,
 
     #[command(flatten)]
     pub(super) live: LiveArgs,

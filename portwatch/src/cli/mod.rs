@@ -8,12 +8,14 @@ mod child;
 mod doctor;
 mod filter;
 mod memory;
+mod metrics;
 mod outcome;
 mod output;
 mod ports;
 mod record;
 mod replay;
 mod report;
+mod serve;
 mod session;
 mod shown;
 mod stop;
@@ -45,6 +47,7 @@ pub fn run() -> Result<Outcome> {
         Command::Replay(options) => replay::run(&options, paint(args.color)),
         Command::Report(options) => report::run(&options, paint(args.color)),
         Command::Ports(options) => ports::run(&options, paint(args.color)),
+        Command::Serve(options) => serve::run(&options),
         Command::Doctor => doctor::run(paint(args.color)),
     }
 }
