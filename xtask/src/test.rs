@@ -19,7 +19,7 @@ use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, DidNotBoot, Job, Terminal};
 use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
 use crate::process::{quoted, tee};
-use crate::setup::{self, Need, duckdb};
+use crate::setup::{self, Need, duckdb, prometheus};
 use crate::tally::{Tally, reasons};
 use crate::{bench, dist, fuzz, packages, reading, story};
 
@@ -279,7 +279,7 @@ fn merged(table: &str, rows: &[String]) -> String {
 fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> {
     eprintln!("xtask: testing on this host");
     let mut command = checkout.cargo();
-    command.env("DUCKDB_PYTHON", duckdb::python());
+    command.env("DUCKDB_PYTHON", duckdb::python()).env("PROMTOOL", prometheus::promtool());
     command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).args(["--", "--show-output"]);
     let (status, output) = tee(&mut command)?;
     Ok((status.success(), output))
