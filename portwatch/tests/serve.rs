@@ -5,16 +5,15 @@
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use portwatch_tests::netns::{Full, Netns, or_skipped};
 use portwatch_tests::portwatch::ready_or_skipped;
+use portwatch_tests::scrape::{self, sum};
 
 /// In a namespace of the test's own.
 const ADDRESS: ([u8; 4], u16) = ([127, 0, 0, 1], 7678);
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A session that is ready, and what it said; none, with the reason printed, where there can be none.
 fn watching(args: &[&str]) -> Option<(Child, String)> {
@@ -29,34 +28,9 @@ fn command(args: &[&str]) -> Command {
     command
 }
 
-/// What is told now.
-fn scrape() -> String {
-    let mut stream = TcpStream::connect(SocketAddr::from(ADDRESS)).unwrap();
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    body.to_owned()
-}
-
-/// The sum over series that begin so.
-fn sum(told: &str, series: &str) -> f64 {
-    let lines = told.lines().filter(|line| line.starts_with(series));
-    lines.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap()).sum()
-}
-
-/// Waits until that sum is as expected, and returns what is told then.
+/// Waits until that sum is so much, and returns what is told then.
 fn told_when(series: &str, expected: f64) -> String {
-    let since = Instant::now();
-    loop {
-        let told = scrape();
-        if (sum(&told, series) - expected).abs() < 0.5 {
-            return told;
-        }
-        assert!(since.elapsed() < PATIENCE, "{series} is not {expected}: {told}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    scrape::told_when(SocketAddr::from(ADDRESS), series, expected).unwrap()
 }
 
 fn end(mut child: Child, signal: Signal) -> String {

@@ -303,6 +303,9 @@ fn in_guest(
     files.program("usr/bin/ring_floor", &programs.ring_floor, "RING_FLOOR_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
     let load = files.modules(modules)?;
+    if name == EACH.name {
+        files.program("usr/bin/prometheus", &prometheus::server(), "PROMETHEUS_BIN")?;
+    }
     let option = if kernel.options.is_empty() { String::new() } else { format!(", {}", kernel.options) };
     let filter_word = filter.map(quoted).unwrap_or_default();
     let script = format!(

@@ -15,6 +15,7 @@ mod holders;
 mod kills;
 mod losses;
 mod memory;
+mod metrics;
 mod ports;
 mod privileges;
 mod refusals;
