@@ -59,6 +59,8 @@ fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
         (&["doctor", "--json"], "--json"),
         (&["serve", "--listen", "localhost:7678"], "localhost:7678"),
         (&["serve", "--json"], "--json"),
+        (&["serve", "--search-time"], "of no use to serve"),
+        (&["serve", "--warn", "80%"], "of no use to serve"),
         (&["trace", "--metrics", "70000"], "70000"),
         (&["--color", "pink"], "pink"),
     ];

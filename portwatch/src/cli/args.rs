@@ -42,7 +42,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed while running · 2 usag
 impl Args {
     /// Those of the process; ends it where they are wrong, or ask for help.
     pub(super) fn of_process() -> Self {
-        let mut command = Self::command();
+        let mut command = Self::command().mut_subcommand("serve", serve::offered);
         let matches = command.get_matches_mut();
         // Options of `trace` before another command, or before itself, would be taken and forgotten.
         let is_given = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(CommandLine);
@@ -55,6 +55,11 @@ impl Args {
             } else {
                 format!("--{option} is an option of trace, not of {name}")
             };
+            command.error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        let of_no_use = matches.subcommand_matches("serve").and_then(serve::of_no_use);
+        if let Some(option) = of_no_use {
+            let message = format!("--{option} is of no use to serve, which tells numbers and prints nothing");
             command.error(ErrorKind::ArgumentConflict, message).exit();
         }
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())

@@ -7,19 +7,19 @@ use super::metrics::Endpoint;
 use super::session::{Pace, Session};
 use super::stop::stop;
 use super::{Outcome, on_runtime};
-use crate::diagnose::Observer;
 
 pub(super) fn run(args: &ServeArgs) -> Result<Outcome> {
-    let observer = on_runtime(serve(args))?;
-    Ok(Outcome::of(&observer, args.live.fail_on))
+    on_runtime(serve(args))?;
+    Ok(Outcome::Done)
 }
 
-async fn serve(args: &ServeArgs) -> Result<Observer> {
+async fn serve(args: &ServeArgs) -> Result<()> {
     let stop = stop(args.live.duration, false)?;
     let endpoint = Endpoint::open(args.listen)?;
     let pace = Endpoint::pace(Some(&endpoint), Pace::default());
     let session = Session::begin(&args.live, pace, stop)?;
     session.say_ready(&Endpoint::words(Some(&endpoint)));
     let mut served = endpoint.serve()?;
-    session.run(&mut [served.sink()]).await.detach()
+    session.run(&mut [served.sink()]).await.detach()?;
+    Ok(())
 }

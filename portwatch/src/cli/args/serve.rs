@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Command};
+
 use super::LiveArgs;
 use crate::cli::filter;
 
@@ -19,6 +22,20 @@ that has both stand in front, or listen where only Prometheus reaches.";
 /// 9999, has been given away whole. Below 32768, so that no outgoing connection has it by default: on a host that is
 /// short of ports one would.
 const DEFAULT: &str = "127.0.0.1:7678";
+
+/// Options of commands that watch which cost something, and tell of it where `serve` tells nothing.
+const OF_NO_USE: [&str; 4] = ["search_time", "warn", "fail_on", "holders"];
+
+/// The command without these.
+pub(super) fn offered(command: Command) -> Command {
+    OF_NO_USE.iter().fold(command, |command, id| command.mut_arg(id, |option| option.hide(true)))
+}
+
+/// One of these, if it was given.
+pub(super) fn of_no_use(given: &ArgMatches) -> Option<String> {
+    let is_given = |id: &&&str| given.value_source(id) == Some(ValueSource::CommandLine);
+    OF_NO_USE.iter().find(is_given).map(|id| id.replace('_', "-"))
+}
 
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct ServeArgs {

@@ -56,8 +56,7 @@ fn text(exposition: &str) -> String {
                 text.push_str(&format!("# HELP {name}{suffix} {said}# TYPE {name}{suffix} {kind}"));
             }
             (Some("#"), ..) => {}
-            // Escaped line feeds are none, so this is a sample whatever stands in its labels.
-            _ if line.starts_with("# ") || line.starts_with("#\n") => {}
+            // A sample: what stands in labels begins no line, as their line feeds are escaped.
             _ => text.push_str(line),
         }
     }
