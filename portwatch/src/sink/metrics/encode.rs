@@ -77,7 +77,7 @@ fn places(state: &State, now: Instant, to: &mut DescriptorEncoder<'_>) -> Result
         .at(now)
         .filter_map(|(path, forecast)| Some((labels_of(path), forecast.full_in?.as_secs_f64())));
     gauges(to, &table::EXHAUSTED_IN, full_in)?;
-    gauges(to, &table::LEFT_OUT, [(vec![], state.places.left_out())])
+    counters(to, &table::LEFT_OUT, [(vec![], state.places.left_out())])
 }
 
 fn labels_of(path: &Path) -> Vec<String> {

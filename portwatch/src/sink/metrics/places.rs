@@ -18,18 +18,21 @@ const STALE: Duration = Duration::from_secs(120);
 #[derive(Debug, Default)]
 pub(super) struct Places {
     known: BTreeMap<Path, (Forecast, Instant)>,
-    /// How many the last snapshot had beyond those.
-    left_out: usize,
+    /// Those that found no room, in all snapshots.
+    left_out: u64,
 }
 
 impl Places {
     /// Takes in a snapshot: what it has no row of any more is over, where it was looked for.
     pub(super) fn see(&mut self, snapshot: &Snapshot, opinions: &[Opinion], now: Instant) {
         self.known.retain(|path, (_, seen)| !path.is_within(snapshot) && now - *seen < STALE);
-        self.left_out = 0;
+        // Rows that the snapshot itself left out are less full than its last.
+        if snapshot.rows.last().is_some_and(|row| is_half_full(row.used, row.usable)) {
+            self.left_out += u64::from(snapshot.scope.rows_left_out);
+        }
         for opinion in opinions {
             let Opinion::Forecast { path, forecast, .. } = opinion else { continue };
-            if u64::from(forecast.used) * 2 < u64::from(forecast.usable) {
+            if !is_half_full(forecast.used, forecast.usable) {
                 continue;
             }
             if self.known.len() < MOST {
@@ -49,7 +52,11 @@ impl Places {
             .map(|(path, (forecast, _))| (path, forecast))
     }
 
-    pub(super) fn left_out(&self) -> usize {
+    pub(super) fn left_out(&self) -> u64 {
         self.left_out
     }
+}
+
+fn is_half_full(used: u32, usable: u32) -> bool {
+    u64::from(used) * 2 >= u64::from(usable)
 }

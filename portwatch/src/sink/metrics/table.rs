@@ -106,10 +106,10 @@ pub(super) const EXHAUSTED_IN: Metric = Metric {
         "Time until no port is left there, at the growth of the last 15 seconds; absent where ports do not run out.",
     )
 };
-pub(super) const LEFT_OUT: Metric = gauge(
+pub(super) const LEFT_OUT: Metric = counter(
     "portwatch_places_left_out",
     &[],
-    "Places where at least half of the ports are taken, and that found no room here.",
+    "Places where at least half of the ports may be taken, and that found no room here; again at each look.",
 );
 pub(super) const CUT: Metric = counter(
     "portwatch_connections_cut",

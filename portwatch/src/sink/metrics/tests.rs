@@ -149,7 +149,7 @@ fn whatever_fails_the_series_are_bounded_and_the_sum_is_exact() {
     assert_eq!(sum(&told, "portwatch_failures_by_cause_total"), expected);
     assert_eq!(series(&told, "portwatch_failures_total").len(), failures::MOST + 1);
     assert_eq!(series(&told, "portwatch_ports_used").len(), places::MOST);
-    assert_eq!(sum(&told, "portwatch_places_left_out"), 50.0);
+    assert_eq!(sum(&told, "portwatch_places_left_out_total"), 50.0);
     assert!(number(&told) <= encode::MOST, "{} series", number(&told));
 }
 
