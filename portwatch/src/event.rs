@@ -7,11 +7,13 @@ mod ports;
 mod range;
 mod searches;
 mod sysctl;
+mod usage;
 
 pub use ports::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
 pub use range::PortRange;
 pub use searches::{RecentSearch, RecentSearches, SearchRow, SearchTimes, Searches};
 pub use sysctl::{Setting, SettingChange};
+pub use usage::Usage;
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

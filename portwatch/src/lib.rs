@@ -10,6 +10,7 @@ pub mod decode;
 pub mod diagnose;
 pub mod enrich;
 pub mod event;
+pub mod http;
 pub mod kernel;
 pub mod lines;
 pub mod pipeline;

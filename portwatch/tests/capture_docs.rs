@@ -1,4 +1,4 @@
-//! The examples of docs/capture-format.md do what they say: they are run, on a capture of a small storm.
+//! The examples of documents do what they say: they are run, on captures of a small storm.
 
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
 
@@ -10,14 +10,17 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use portwatch::event::Item;
+use portwatch::event::{Item, Text};
 use portwatch::lines::Encoder;
 
 use self::storm::Storm;
 
-const DOCUMENT: &str = "../docs/capture-format.md";
-/// What the examples call the file.
+const FORMAT: &str = "../docs/capture-format.md";
+const FLEET: &str = "../docs/fleet.md";
+/// What the examples call the file,
 const CAPTURE: &str = "capture.jsonl.zst";
+/// and those of several hosts.
+const HOSTS: [&str; 3] = ["web-1", "web-2", "db-1"];
 const FAILURES: u64 = 500;
 /// Names a Python that has DuckDB.
 const DUCKDB_PYTHON: &str = "DUCKDB_PYTHON";
@@ -61,26 +64,34 @@ fn examples(document: &str, language: &str) -> Vec<Example> {
 }
 
 /// As `portwatch record` would have written it.
-fn write_capture(folder: &Path) {
+fn write_capture(path: &Path, host: &str) {
     let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
     compressor.set_parameter(zstd::zstd_safe::CParameter::ChecksumFlag(true)).unwrap();
     let (mut encoder, mut lines, mut file) = (Encoder::default(), Vec::new(), Vec::new());
-    for item in Storm::of(FAILURES) {
+    for mut item in Storm::of(FAILURES) {
+        if let Item::Start(start) = &mut item {
+            start.host = Text::of(host);
+        }
         encoder.item(&item, &mut lines);
         if matches!(item, Item::Counts(_) | Item::End(_)) {
             file.extend(compressor.compress(&lines).unwrap());
             lines.clear();
         }
     }
-    fs::write(folder.join(CAPTURE), file).unwrap();
+    fs::write(path, file).unwrap();
 }
 
 /// Runs each example of this language; how many there were.
-fn run_all(language: &str, command: impl Fn() -> Command) -> usize {
-    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(DOCUMENT)).unwrap();
+fn run_all(document: &str, language: &str, command: impl Fn() -> Command) -> usize {
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    write_capture(folder.path());
-    let examples = examples(&document, language);
+    write_capture(&folder.path().join(CAPTURE), HOSTS[0]);
+    for host in HOSTS {
+        let of_host = folder.path().join("captures").join(host);
+        fs::create_dir_all(&of_host).unwrap();
+        write_capture(&of_host.join("000001.jsonl.zst"), host);
+    }
+    let examples = examples(&text, language);
     for Example { line, text, output } in &examples {
         let mut command = command();
         command
@@ -92,12 +103,12 @@ fn run_all(language: &str, command: impl Fn() -> Command) -> usize {
         child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
         let ended = child.wait_with_output().unwrap();
         let [said, errors] = [&ended.stdout, &ended.stderr].map(|bytes| String::from_utf8_lossy(bytes));
-        assert!(ended.status.success(), "{DOCUMENT}:{line}: {}\n{text}{errors}", ended.status);
+        assert!(ended.status.success(), "{document}:{line}: {}\n{text}{errors}", ended.status);
         let trimmed =
             |text: &str| text.lines().map(str::trim_end).collect::<Vec<_>>().join("\n").trim().to_owned();
-        assert!(!trimmed(&said).is_empty(), "{DOCUMENT}:{line}: it prints nothing\n{text}{errors}");
+        assert!(!trimmed(&said).is_empty(), "{document}:{line}: it prints nothing\n{text}{errors}");
         if let Some(output) = output {
-            assert_eq!(trimmed(&said), trimmed(output), "{DOCUMENT}:{line}: it prints something else");
+            assert_eq!(trimmed(&said), trimmed(output), "{document}:{line}: it prints something else");
         }
     }
     examples.len()
@@ -109,31 +120,33 @@ fn is_on_path(program: &str) -> bool {
 }
 
 #[test]
-fn each_line_of_shell_in_the_document_runs() {
+fn each_line_of_shell_in_the_format_runs() {
     if let Some(missing) = ["bash", "zstdcat", "jq"].into_iter().find(|program| !is_on_path(program)) {
         println!("skipped: {missing} is not here: `cargo xtask setup` installs it");
         return;
     }
-    let ran = run_all("sh", || {
+    let ran = run_all(FORMAT, "sh", || {
         let mut bash = Command::new("bash");
         bash.args(["-e", "-o", "pipefail"]);
         bash
     });
-    assert!(ran > 0, "{DOCUMENT} has no example");
+    assert!(ran > 0, "{FORMAT} has no example");
 }
 
 #[test]
-fn each_query_in_the_document_runs() {
+fn each_query_runs() {
     let Some(python) = std::env::var_os(DUCKDB_PYTHON) else {
         println!("skipped: {DUCKDB_PYTHON} names no Python that has DuckDB: `cargo xtask test` does");
         return;
     };
-    let ran = run_all("sql", || {
-        let mut command = Command::new(&python);
-        command.args(["-c", SQL]);
-        command
-    });
-    assert!(ran > 0, "{DOCUMENT} has no query");
+    for document in [FORMAT, FLEET] {
+        let ran = run_all(document, "sql", || {
+            let mut command = Command::new(&python);
+            command.args(["-c", SQL]);
+            command
+        });
+        assert!(ran > 0, "{document} has no query");
+    }
 }
 
 #[test]

@@ -57,6 +57,11 @@ fn garbage_on_the_command_line_is_a_usage_error_that_names_it() {
         (&["--json", "trace"], "portwatch trace --json"),
         (&["--pid", "3", "ports"], "not of ports"),
         (&["doctor", "--json"], "--json"),
+        (&["serve", "--listen", "localhost:7678"], "localhost:7678"),
+        (&["serve", "--json"], "--json"),
+        (&["serve", "--search-time"], "of no use to serve"),
+        (&["serve", "--warn", "80%"], "of no use to serve"),
+        (&["trace", "--metrics", "70000"], "70000"),
         (&["--color", "pink"], "pink"),
     ];
     for (args, named) in cases {
@@ -88,13 +93,18 @@ fn help_names_what_works_and_nothing_else() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["trace", "record", "replay", "report", "ports", "doctor", "help"], "{help}");
+    assert_eq!(
+        commands,
+        ["trace", "record", "replay", "report", "ports", "serve", "doctor", "help"],
+        "{help}"
+    );
     for args in [
         &["trace", "--help"][..],
         &["record", "--help"],
         &["replay", "--help"],
         &["report", "--help"],
         &["ports", "--help"],
+        &["serve", "--help"],
         &["doctor", "--help"],
         &["--version"],
     ] {

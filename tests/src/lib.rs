@@ -6,6 +6,7 @@ pub mod contract;
 pub mod evenly;
 pub mod netns;
 pub mod portwatch;
+pub mod scrape;
 pub mod tally;
 pub mod wire;
 

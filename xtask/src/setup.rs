@@ -14,6 +14,7 @@ use crate::checkout::cargo_program;
 use crate::process;
 
 pub(crate) mod duckdb;
+pub(crate) mod prometheus;
 
 /// A compiler with the sources of `core`, of the same version.
 const COMPILER_PACKAGES: [&str; 3] = ["rustc-web", "cargo-web", "rust-web-src"];
@@ -32,7 +33,7 @@ pub(crate) enum Need {
     Qemu,
     /// rustfmt and clippy.
     Components,
-    /// What other people read captures and reports with, which tests do too.
+    /// What other people read captures, reports and metrics with, which tests do too.
     Reading,
     /// A compiler for libFuzzer, which comes as C++.
     Fuzzing,
@@ -59,6 +60,7 @@ pub(crate) fn ensure(needs: &[Need]) -> Result<()> {
     }
     if needs.contains(&Need::Reading) {
         duckdb::ensure()?;
+        prometheus::ensure()?;
     }
     Ok(())
 }

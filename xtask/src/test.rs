@@ -19,7 +19,7 @@ use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, DidNotBoot, Job, Terminal, programs};
 use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
 use crate::process::{quoted, tee};
-use crate::setup::{self, Need, duckdb};
+use crate::setup::{self, Need, duckdb, prometheus};
 use crate::tally::{Tally, reasons};
 use crate::{bench, dist, fuzz, packages, reading, story};
 
@@ -284,7 +284,7 @@ fn merged(table: &str, rows: &[String]) -> String {
 fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> {
     eprintln!("xtask: testing on this host");
     let mut command = checkout.cargo();
-    command.env("DUCKDB_PYTHON", duckdb::python());
+    command.env("DUCKDB_PYTHON", duckdb::python()).env("PROMTOOL", prometheus::promtool());
     command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).args(["--", "--show-output"]);
     let (status, output) = tee(&mut command)?;
     Ok((status.success(), output))
@@ -310,6 +310,9 @@ fn in_guest(
     files.program("portwatch.deb", &programs.package, "PORTWATCH_DEB")?;
     files.archive(programs::archive("installer", &INSTALLER)?);
     let load = files.modules(modules)?;
+    if name == EACH.name {
+        files.program("usr/bin/prometheus", &prometheus::server(), "PROMETHEUS_BIN")?;
+    }
     let option = if kernel.options.is_empty() { String::new() } else { format!(", {}", kernel.options) };
     let filter_word = filter.map(quoted).unwrap_or_default();
     let script = format!(

@@ -4,6 +4,7 @@ mod captures;
 mod live;
 mod ports;
 mod record;
+mod serve;
 
 use clap::error::ErrorKind;
 use clap::parser::ValueSource::CommandLine;
@@ -13,6 +14,7 @@ pub(super) use captures::{ReplayArgs, ReportArgs, ReportFormat};
 pub(super) use live::{LiveArgs, ModeChoice};
 pub(super) use ports::PortsArgs;
 pub(super) use record::RecordArgs;
+pub(super) use serve::{MetricsArgs, ServeArgs};
 
 /// Why a connect() failed, which process asked, and for which destination.
 ///
@@ -44,7 +46,7 @@ Exit codes: 0 done · 1 failed while running · 2 usage · 3 found what --fail-o
 impl Args {
     /// Those of the process; ends it where they are wrong, or ask for help.
     pub(super) fn of_process() -> Self {
-        let mut command = Self::command();
+        let mut command = Self::command().mut_subcommand("serve", serve::offered);
         let matches = command.get_matches_mut();
         // Options of `trace` before another command, or before itself, would be taken and forgotten.
         let is_given = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(CommandLine);
@@ -57,6 +59,11 @@ impl Args {
             } else {
                 format!("--{option} is an option of trace, not of {name}")
             };
+            command.error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        let of_no_use = matches.subcommand_matches("serve").and_then(serve::of_no_use);
+        if let Some(option) = of_no_use {
+            let message = format!("--{option} is of no use to serve, which tells numbers and prints nothing");
             command.error(ErrorKind::ArgumentConflict, message).exit();
         }
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
@@ -80,6 +87,9 @@ pub(super) enum Command {
     /// Who holds the local ports now, for each namespace, source and destination; needs no BPF
     #[command(after_help = ports::PORTS_EXAMPLES)]
     Ports(PortsArgs),
+    /// Watch like trace, print nothing, and tell metrics to Prometheus and the like, for months if need be
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(ServeArgs),
     /// Whether this host can be traced, by which hooks, and what to do if not; needs no privileges
     #[command(after_help = DOCTOR_NOTES)]
     Doctor,
@@ -107,6 +117,9 @@ pub(super) struct TraceArgs {
     /// JSON Lines on stdout instead of text
     #[arg(long)]
     pub(super) json: bool,
+
+    #[command(flatten)]
+    pub(super) metrics: MetricsArgs,
 
     #[command(flatten)]
     pub(super) live: LiveArgs,

@@ -1,6 +1,6 @@
 //! From words on the command line to filters.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -44,6 +44,14 @@ pub(super) fn duration(word: &str) -> Result<Duration, String> {
         Ok(duration) if !duration.is_zero() => Ok(duration),
         _ => Err("must be longer than nothing".to_owned()),
     }
+}
+
+/// Where to listen: an address with a port, or a port of the loopback address.
+pub(super) fn listen(word: &str) -> Result<SocketAddr, String> {
+    let of_loopback = || word.parse().ok().map(|port: u16| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    word.parse().ok().or_else(of_loopback).ok_or_else(|| {
+        format!("'{word}' is not an address with a port, such as 127.0.0.1:7678 or [::1]:7678, and no port")
+    })
 }
 
 /// How much a flight recorder keeps: a time, or bytes.
@@ -142,7 +150,7 @@ fn split_port(word: &str) -> Result<(Option<&str>, Option<&str>), String> {
 mod tests {
     use std::time::Duration;
 
-    use super::{comm, destination, duration, errnos, instant, keep, netns, percent};
+    use super::{comm, destination, duration, errnos, instant, keep, listen, netns, percent};
     use crate::capture::Keep;
     use crate::event::{Errno, Errnos, NetnsId, Tgid};
     use crate::ports::Netns;
@@ -174,6 +182,25 @@ mod tests {
         let local = instant("2026-03-01 13:00").unwrap();
         assert!((local.as_second() - utc.as_second()).abs() <= 15 * 3600, "{local}");
         assert!(instant("yesterday").unwrap_err().contains("'yesterday'"));
+    }
+
+    #[test]
+    fn where_to_listen_is_an_address_with_a_port_or_a_port_of_loopback() {
+        let cases = [
+            ("7678", Some("127.0.0.1:7678")),
+            ("0", Some("127.0.0.1:0")),
+            ("10.0.0.7:80", Some("10.0.0.7:80")),
+            ("[::1]:7678", Some("[::1]:7678")),
+            ("0.0.0.0:7678", Some("0.0.0.0:7678")),
+            ("65536", None),
+            (":7678", None),
+            ("10.0.0.7", None),
+            ("localhost:7678", None),
+            ("", None),
+        ];
+        for (word, address) in cases {
+            assert_eq!(listen(word).ok().map(|address| address.to_string()).as_deref(), address, "{word}");
+        }
     }
 
     #[test]

@@ -9,12 +9,14 @@ mod doctor;
 mod filter;
 pub mod manual;
 mod memory;
+mod metrics;
 mod outcome;
 mod output;
 mod ports;
 mod record;
 mod replay;
 mod report;
+mod serve;
 mod session;
 mod shown;
 mod stop;
@@ -46,6 +48,7 @@ pub fn run() -> Result<Outcome> {
         Command::Replay(options) => replay::run(&options, paint(args.color)),
         Command::Report(options) => report::run(&options, paint(args.color)),
         Command::Ports(options) => ports::run(&options, paint(args.color)),
+        Command::Serve(options) => serve::run(&options),
         Command::Doctor => doctor::run(paint(args.color)),
     }
 }

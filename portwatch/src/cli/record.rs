@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::args::RecordArgs;
 use super::child::Child;
+use super::metrics::{Endpoint, Served};
 use super::outcome::say;
 use super::session::{Pace, Session};
 use super::shown::Shown;
@@ -46,8 +47,12 @@ async fn record(args: &RecordArgs, paint: Paint) -> Result<Observer> {
     let (asked, done) = stop(args.live.duration, false)?;
     let (tell, ended) = oneshot::channel();
     let pace = Pace { look: Some(INTERVAL), count: Some(INTERVAL), owners: !args.no_holders };
+    let metrics = args.metrics.metrics.map(Endpoint::open).transpose()?;
+    let pace = Endpoint::pace(metrics.as_ref(), pace);
     let session = Session::begin(&args.live, pace, (until_either(asked, ended), done))?;
     let start = session.start().clone();
+    let where_metrics_are = Endpoint::words(metrics.as_ref());
+    let mut served = metrics.map(Endpoint::serve).transpose()?;
     let mut recorder = Recorder::start(target, headers(start), not_written, told)?;
     let child = match Child::start(&args.command, tell) {
         Ok(child) => child,
@@ -58,7 +63,7 @@ async fn record(args: &RecordArgs, paint: Paint) -> Result<Observer> {
         }
     };
     tokio::spawn(seal_when_asked(seals, recorder.sealer()));
-    session.say_ready(&format!("recording to {}; ", named(&args.output)));
+    session.say_ready(&format!("recording to {}; {}", named(&args.output), where_metrics_are));
     let mut shown = Shown::new(args, paint)?;
     let ended = {
         let mut capture = Capture::new(&mut recorder, args.on_failure);
@@ -66,7 +71,9 @@ async fn record(args: &RecordArgs, paint: Paint) -> Result<Observer> {
             .on_failure_exec
             .clone()
             .map(|command| Exec::new(command, exec::EVERY, |lines| Box::new(Json::new(lines))));
-        let mut sinks: Vec<&mut dyn Sink> = vec![&mut capture, &mut shown];
+        let mut sinks: Vec<&mut dyn Sink> = vec![&mut capture];
+        sinks.extend(served.iter_mut().map(Served::sink));
+        sinks.push(&mut shown);
         sinks.extend(exec.as_mut().map(|exec| exec as &mut dyn Sink));
         session.run(&mut sinks).await
     };

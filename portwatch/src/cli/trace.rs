@@ -6,6 +6,7 @@ use anyhow::Result;
 use jiff::tz::TimeZone;
 
 use super::args::TraceArgs;
+use super::metrics::{Endpoint, Served};
 use super::output::Output;
 use super::session::{Pace, Session};
 use super::stop::stop;
@@ -24,13 +25,17 @@ pub(super) fn run(args: &TraceArgs, paint: Paint) -> Result<Outcome> {
 async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     // Before attaching, so that a signal in between is not lost.
     let stop = stop(args.live.duration, true)?;
-    let session = Session::begin(&args.live, Pace::default(), stop)?;
-    session.say_ready("");
+    let metrics = args.metrics.metrics.map(Endpoint::open).transpose()?;
+    let session = Session::begin(&args.live, Endpoint::pace(metrics.as_ref(), Pace::default()), stop)?;
+    session.say_ready(&Endpoint::words(metrics.as_ref()));
+    let mut metrics = metrics.map(Endpoint::serve).transpose()?;
     let output = BufWriter::new(Output::new());
     let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
         Box::new(Text::new(output, paint, TimeZone::system()))
     };
-    session.run(&mut [&mut *sink]).await.detach()
+    let mut sinks: Vec<&mut dyn Sink> = metrics.iter_mut().map(Served::sink).collect();
+    sinks.push(&mut *sink);
+    session.run(&mut sinks).await.detach()
 }

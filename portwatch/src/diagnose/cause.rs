@@ -26,6 +26,19 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Every one.
+    pub const ALL: [Self; 9] = [
+        Self::RangeExhausted,
+        Self::TupleInUse,
+        Self::NoSourceAddress,
+        Self::AddressNotLocal,
+        Self::BindRangeExhausted,
+        Self::PortTaken,
+        Self::UdpRangeExhausted,
+        Self::Other,
+        Self::Unknown,
+    ];
+
     /// The value in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -63,7 +63,7 @@ impl Path {
 
     /// Whether a snapshot would have its row if there was one, but for rows that were left out.
     #[must_use]
-    pub(super) fn is_within(&self, snapshot: &Snapshot) -> bool {
+    pub fn is_within(&self, snapshot: &Snapshot) -> bool {
         let scope = &snapshot.scope;
         let is_covered = match (self.source, self.destination) {
             (_, Some(destination)) => scope.towards.is_none_or(|towards| towards.covers(destination)),

@@ -1,10 +1,11 @@
 //! What /proc still knows about a process whose event was just read, or whose socket was found, and settings where no
-//! hook tells of them. The only module that reads /proc and /sys for that.
+//! hook tells of them; and what portwatch itself takes. The only module that reads /proc and /sys for that.
 //!
 //! In: a [`Process`] as the kernel side named it. Out: the same with [`Details`]. Identity never comes from here: a
 //! process whose start time does not match is another one. The exception is who holds a socket: that is looked up by
 //! id, as nothing else is known.
 
+mod own;
 mod process;
 mod sysctls;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use crate::event::{BootNs, Details, Process, Tgid};
+pub use own::usage;
 pub use sysctls::Sysctls;
 
 /// Processes remembered; when full, all are forgotten and read again.

@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod exec;
 pub mod json;
+pub mod metrics;
 pub mod report;
 pub mod text;
 mod words;

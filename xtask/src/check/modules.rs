@@ -8,7 +8,7 @@ pub(super) struct Module {
 }
 
 /// Every top-level module. `lib` and `main` are the two crate roots.
-pub(super) const MODULES: [Module; 16] = [
+pub(super) const MODULES: [Module; 17] = [
     Module { name: "event", may_import: &[] },
     Module { name: "term", may_import: &[] },
     Module { name: "clock", may_import: &["event"] },
@@ -18,6 +18,7 @@ pub(super) const MODULES: [Module; 16] = [
     Module { name: "ports", may_import: &["event"] },
     Module { name: "lines", may_import: &["event", "clock", "diagnose", "term"] },
     Module { name: "capture", may_import: &[] },
+    Module { name: "http", may_import: &[] },
     Module {
         name: "source",
         may_import: &["event", "kernel", "decode", "enrich", "ports", "capture", "lines", "term"],
@@ -29,7 +30,7 @@ pub(super) const MODULES: [Module; 16] = [
         name: "cli",
         may_import: &[
             "event", "term", "kernel", "enrich", "ports", "lines", "capture", "source", "diagnose", "sink",
-            "pipeline",
+            "pipeline", "http",
         ],
     },
     Module { name: "main", may_import: &["cli", "term"] },
@@ -48,14 +49,16 @@ const AYA: &str = "only `kernel` knows the BPF library; put it there and return 
 const SOCK_DIAG: &str = "only `ports` knows sock_diag; put it there and return a plain type";
 const CLAP: &str = "only `cli` knows the command line; pass plain values";
 const ABI: &str = "only `kernel` and `decode` know the kernel side's records; use `event`";
+const HTTP: &str = "only `http` speaks HTTP; give it a page";
+const METRICS: &str = "only `sink::metrics` knows the library of metrics; give it items";
 const IMPURE: &str = "this module is pure: pass the value in";
 
 /// All modules that may touch files, processes and clocks.
 const IMPURE_MODULES: &[&str] =
-    &["kernel", "enrich", "ports", "capture", "source", "sink", "pipeline", "cli", "term", "main"];
+    &["kernel", "enrich", "ports", "capture", "source", "sink", "pipeline", "cli", "term", "http", "main"];
 
 /// What is bound to modules.
-pub(super) const FOREIGN: [Foreign; 14] = [
+pub(super) const FOREIGN: [Foreign; 17] = [
     Foreign { path: &["aya"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_obj"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_log"], only_in: &["kernel"], advice: AYA },
@@ -63,6 +66,9 @@ pub(super) const FOREIGN: [Foreign; 14] = [
     Foreign { path: &["netlink_packet_core"], only_in: &["ports"], advice: SOCK_DIAG },
     Foreign { path: &["netlink_packet_sock_diag"], only_in: &["ports"], advice: SOCK_DIAG },
     Foreign { path: &["clap"], only_in: &["cli", "main"], advice: CLAP },
+    Foreign { path: &["hyper"], only_in: &["http"], advice: HTTP },
+    Foreign { path: &["hyper_util"], only_in: &["http"], advice: HTTP },
+    Foreign { path: &["prometheus_client"], only_in: &["sink"], advice: METRICS },
     Foreign { path: &["portwatch_ebpf"], only_in: &["kernel", "decode"], advice: ABI },
     Foreign { path: &["std", "fs"], only_in: IMPURE_MODULES, advice: IMPURE },
     Foreign { path: &["std", "env"], only_in: IMPURE_MODULES, advice: IMPURE },

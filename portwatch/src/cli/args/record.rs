@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::LiveArgs;
+use super::{LiveArgs, MetricsArgs};
 use crate::capture::Keep;
 use crate::cli::filter;
 
@@ -60,6 +60,9 @@ pub(in crate::cli) struct RecordArgs {
     /// less, and nobody knows whose the ports in TIME_WAIT are
     #[arg(long, conflicts_with = "holders")]
     pub(in crate::cli) no_holders: bool,
+
+    #[command(flatten)]
+    pub(in crate::cli) metrics: MetricsArgs,
 
     #[command(flatten)]
     pub(in crate::cli) live: LiveArgs,
