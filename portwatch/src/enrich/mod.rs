@@ -51,7 +51,7 @@ impl Enricher {
         if self.seen.len() >= REMEMBERED {
             self.seen.clear();
         }
-        process.details = Arc::new(process::read(&self.proc_root, process.tgid, process.start));
+        process.details = process::read(&self.proc_root, process.tgid, process.start).into();
         self.seen.insert(identity, (at, Arc::clone(&process.details)));
     }
 

@@ -19,7 +19,7 @@ use super::words::columns::{Align, Columns};
 use super::words::{address, pid, reason_words, short, verdict};
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, Path, Verdict, cause};
-use crate::event::{BootNs, Details, Failure, Item, LossReason, Lost, Snapshot, Start, Suppressed};
+use crate::event::{BootNs, Failure, Item, LossReason, Lost, Snapshot, Start, State, Suppressed};
 use crate::term::{Paint, clean};
 pub use ports::Fit;
 
@@ -330,11 +330,11 @@ fn why(failure: &Failure) -> String {
 }
 
 fn executable(failure: &Failure) -> String {
-    match &*failure.process.details {
-        Details::Read { exe: Some(exe), .. } => clean(&exe.0),
+    match &failure.process.details.state {
+        State::Alive { exe: Some(exe), .. } => clean(&exe.0),
         _ if failure.fault.kernel_socket => "(kernel)".to_owned(),
-        Details::Read { exe: None, .. } | Details::NotRead => "-".to_owned(),
-        Details::Exited => "(exited)".to_owned(),
+        State::Alive { exe: None, .. } | State::NotRead => "-".to_owned(),
+        State::Exited => "(exited)".to_owned(),
     }
 }
 

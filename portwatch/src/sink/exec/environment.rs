@@ -6,16 +6,12 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use crate::clock::Clock;
 use crate::diagnose::cause;
-use crate::event::{Details, Failure, Text};
+use crate::event::{Failure, Text};
 use crate::lines::Word as _;
 
 /// The variables, with their values. `suppressed`: failures since the last command.
 pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'static str, OsString)> {
     let Failure { fault, process, port_range, .. } = failure;
-    let exe = match &*process.details {
-        Details::Read { exe, .. } => exe.as_ref(),
-        Details::NotRead | Details::Exited => None,
-    };
     let destination = fault.destination().map_or_else(String::new, |destination| destination.to_string());
     vec![
         ("PORTWATCH_TIME", clock.rfc3339(failure.at).into()),
@@ -25,7 +21,7 @@ pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'sta
         ("PORTWATCH_PROTOCOL", fault.protocol.word().into()),
         ("PORTWATCH_PID", process.tgid.0.to_string().into()),
         ("PORTWATCH_COMM", value(&process.comm)),
-        ("PORTWATCH_EXE", exe.map_or_else(OsString::new, value)),
+        ("PORTWATCH_EXE", process.details.exe().map_or_else(OsString::new, value)),
         ("PORTWATCH_UID", process.uid.to_string().into()),
         ("PORTWATCH_NETNS", failure.netns.0.to_string().into()),
         ("PORTWATCH_SOURCE", failure.source.to_string().into()),

@@ -5,14 +5,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Exec, LIMITS, Limits, Lines};
 use crate::diagnose::Opinion;
 use crate::event::{
-    BootNs, Details, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange, Process, Scope,
-    Settings, Snapshot, Suppressed, Text,
+    BootNs, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange, Process, Scope, Settings,
+    Snapshot, State, Suppressed, Text,
 };
 use crate::sink::Sink;
 
@@ -114,7 +113,7 @@ fn what_happened_is_in_the_environment_exact_and_no_code() {
     let mut failed = failure(1_500);
     failed.process.comm = Text(hostile.clone());
     let exe = Some(Text(b"/usr/bin/some thing\0beyond".to_vec()));
-    failed.process.details = Arc::new(Details::Read { exe, cmdline: None });
+    failed.process.details = State::Alive { exe, cmdline: None }.into();
     let mut exec = exec(folder.path(), "env -0 > environment; : $PORTWATCH_COMM");
     show(&mut exec, &Item::Failure(failed));
     drop(exec);

@@ -17,7 +17,7 @@ use super::timeline::{Target, Timeline};
 use super::wall::{WallNs, Window};
 use super::{Report, gaps::Gaps};
 use crate::diagnose::{Cause, Path, cause, counted, grouped};
-use crate::event::{BootNs, Call, Details, Errno, Fault, NetnsId, SearchRow, SearchTimes, Text, Tgid};
+use crate::event::{BootNs, Call, Errno, Fault, NetnsId, SearchRow, SearchTimes, Text, Tgid};
 use crate::sink::words::wanted;
 
 /// Rows of a table.
@@ -186,11 +186,7 @@ impl<'a> Model<'a> {
 }
 
 fn program(row: &Entry) -> Program<'_> {
-    let exe = match &*row.details {
-        Details::Read { exe, .. } => exe.as_ref(),
-        Details::NotRead | Details::Exited => None,
-    };
-    Program { host: row.key.host, comm: &row.comm, exe, uid: row.uid }
+    Program { host: row.key.host, comm: &row.comm, exe: row.details.exe(), uid: row.uid }
 }
 
 /// The ones where most failed first, then those that were said last.

@@ -15,8 +15,8 @@ use super::{Format, Report, SESSIONS, Window};
 use crate::clock::Clock;
 use crate::diagnose::{Cause, Opinion, Path, Verdict};
 use crate::event::{
-    BootNs, Details, End, Holder, Holding, Item, LossReason, Lost, Missing, MissingWhy, NoRoom, Process,
-    SettingChange, Start, Summary, Suppressed, Text,
+    BootNs, End, Holder, Holding, Item, LossReason, Lost, Missing, MissingWhy, NoRoom, Process,
+    SettingChange, Start, State, Summary, Suppressed, Text,
 };
 use crate::lines::Encoder;
 use crate::sink::Sink as _;
@@ -424,7 +424,7 @@ fn numbers_of_the_greatest_are_survived() {
         ..End::default()
     };
     let mut full = occupancy(443, u32::MAX);
-    let ended = |pid| Process { details: Details::Exited.into(), ..process(pid, b"java") };
+    let ended = |pid| Process { details: State::Exited.into(), ..process(pid, b"java") };
     let holding = |pid| Holding { holder: Holder::Process(ended(pid)), count: u32::MAX, time_wait: u32::MAX };
     (full.usable, full.holders) = (1, (0..40).map(holding).collect());
     let session = [

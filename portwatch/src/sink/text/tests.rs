@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 
 use super::{Sink as _, Text as TextSink};
 use crate::event::{
-    BootNs, CgroupId, Details, End, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId, NoRoom,
-    PortRange, Process, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start, Summary, Text,
-    Tgid, Tid,
+    BootNs, CgroupId, End, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId, NoRoom, PortRange,
+    Process, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start, State, Summary, Text, Tgid,
+    Tid,
 };
 use crate::term::Paint;
 
@@ -17,7 +17,7 @@ fn fault(address: &str, stage: Stage) -> Fault {
     Fault { stage, ..Fault::no_port(address.parse::<SocketAddr>().unwrap()) }
 }
 
-fn process(tgid: u32, comm: &[u8], details: Details) -> Process {
+fn process(tgid: u32, comm: &[u8], details: State) -> Process {
     Process {
         tgid: Tgid(tgid),
         start: BootNs(1),
@@ -30,7 +30,7 @@ fn process(tgid: u32, comm: &[u8], details: Details) -> Process {
     }
 }
 
-fn failure(comm: &[u8], destination: &str, details: Details) -> Item {
+fn failure(comm: &[u8], destination: &str, details: State) -> Item {
     Item::Failure(Failure {
         at: BootNs(2_123_000_000),
         fault: fault(destination, Stage::PortSearch),
@@ -45,7 +45,7 @@ fn failure(comm: &[u8], destination: &str, details: Details) -> Item {
 
 fn row(tgid: u32, comm: &[u8], destination: &str, count: u64) -> Row {
     Row {
-        process: process(tgid, comm, Details::NotRead),
+        process: process(tgid, comm, State::NotRead),
         netns: NetnsId(4_026_531_840),
         fault: fault(destination, Stage::PortSearch),
         count,
@@ -95,11 +95,11 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
 
 #[test]
 fn a_failure_is_one_line_below_one_heading() {
-    let read = Details::Read { exe: Some(Text(b"/usr/bin/curl".to_vec())), cmdline: None };
+    let read = State::Alive { exe: Some(Text(b"/usr/bin/curl".to_vec())), cmdline: None };
     let text = shown(vec![
         failure(b"curl", "127.0.0.1:8080", read),
-        failure(b"curl", "[2001:db8:1:2:3:4:5:6]:443", Details::Exited),
-        failure(b"curl", "127.0.0.1:8080", Details::NotRead),
+        failure(b"curl", "[2001:db8:1:2:3:4:5:6]:443", State::Exited),
+        failure(b"curl", "127.0.0.1:8080", State::NotRead),
     ]);
     let expected = "\
 TIME (UTC)    PID      COMM             ERRNO          SOURCE           DESTINATION            PORT RANGE   CAUSE              NETNS       EXE
@@ -112,7 +112,7 @@ TIME (UTC)    PID      COMM             ERRNO          SOURCE           DESTINAT
 
 #[test]
 fn a_name_cannot_act_on_the_terminal_or_forge_a_line() {
-    let text = shown(vec![failure(b"a\x1b[2J\nb\xff", "127.0.0.1:1", Details::NotRead)]);
+    let text = shown(vec![failure(b"a\x1b[2J\nb\xff", "127.0.0.1:1", State::NotRead)]);
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.contains("a\\u{1b}[2J\\nb\\xff"), "{text}");
     assert!(!text.contains('\x1b'));
@@ -178,7 +178,7 @@ fn change(key: &[u8], old: Option<&str>, new: &str, by: Option<&[u8]>) -> Item {
         netns: NetnsId(4),
         old: old.map(str::to_owned),
         new: new.to_owned(),
-        by: by.map(|comm| process(4711, comm, Details::NotRead)),
+        by: by.map(|comm| process(4711, comm, State::NotRead)),
     })
 }
 

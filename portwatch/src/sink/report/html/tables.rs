@@ -131,14 +131,13 @@ pub(super) fn share(part: u64, whole: u64) -> Markup {
 fn executable(exe: Option<&Text>, details: &Details) -> String {
     match exe {
         Some(exe) => clean(&exe.0),
-        None if *details == Details::Exited => "exited before it could be looked at".to_owned(),
+        None if details.has_exited() => "exited before it could be looked at".to_owned(),
         None => "executable not known".to_owned(),
     }
 }
 
 fn arguments(details: &Details) -> Option<String> {
-    let Details::Read { cmdline: Some(words), .. } = details else { return None };
-    let words: Vec<String> = words.iter().map(|word| clean(&word.0)).collect();
+    let words: Vec<String> = details.cmdline()?.iter().map(|word| clean(&word.0)).collect();
     Some(cut(&words.join(" "))).filter(|words| !words.is_empty())
 }
 

@@ -51,7 +51,7 @@ fn with_host(model: &Model<'_>, host: u16, text: String) -> String {
 }
 
 fn unread(details: &Details) -> &'static str {
-    if *details == Details::Exited { "(exited)" } else { "-" }
+    if details.has_exited() { "(exited)" } else { "-" }
 }
 
 #[expect(clippy::too_many_arguments, reason = "a table is what all of these say")]
