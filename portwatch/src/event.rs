@@ -445,6 +445,8 @@ pub struct End {
     /// The most changes of settings that are in no item: those that found no room, and runs of the program that the
     /// kernel skipped.
     pub sysctls_lost: u64,
+    /// How often a process was not looked up, or not wholly, as reading /proc took too long.
+    pub lookups_unanswered: u64,
     /// How long was watched.
     pub watched: Duration,
 }

@@ -8,10 +8,13 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::cgroup::v2;
 use crate::event::{BootNs, CgroupId, Process, State, Text, Tgid};
 
 /// Bytes of a command line that are kept.
 const CMDLINE_BYTES: u64 = 4096;
+/// Bytes of its control groups that are read: a path of 4 KiB for each hierarchy of version 1.
+const CGROUP_BYTES: u64 = 64 << 10;
 /// Places in `stat` of what is wanted, counted behind the name, which may itself hold spaces and parentheses
 /// (proc_pid_stat(5): the name is field 2).
 const FLAGS: usize = 9 - 3;
@@ -54,7 +57,7 @@ fn gone(proc_root: &Path) -> State {
 
 /// Who has this id now; none if nobody, or if it may not be looked at. The start is rounded down to clock ticks,
 /// which is all that /proc has.
-pub(super) fn identify(proc_root: &Path, cgroup_root: &Path, tgid: Tgid) -> Option<Process> {
+pub(super) fn identify(proc_root: &Path, cgroup_root: Option<&Path>, tgid: Tgid) -> Option<Process> {
     let folder = proc_root.join(tgid.0.to_string());
     let start = BootNs(stat(&folder).ok()?.start_ticks.saturating_mul(ns_per_tick()));
     let mut comm = std::fs::read(folder.join("comm")).ok()?;
@@ -71,15 +74,29 @@ pub(super) fn identify(proc_root: &Path, cgroup_root: &Path, tgid: Tgid) -> Opti
         comm: Text(comm),
         uid: real_id("Uid:")?,
         gid: real_id("Gid:")?,
-        cgroup: cgroup(&folder, cgroup_root).unwrap_or(CgroupId(0)),
+        cgroup: cgroup_root.and_then(|root| cgroup(&folder, root)).unwrap_or(CgroupId(0)),
         details: Arc::default(),
     })
 }
 
+/// The file /proc/PID/cgroup of this process, if it is still this one.
+pub(super) fn cgroups(proc_root: &Path, tgid: Tgid, start: BootNs) -> Option<Vec<u8>> {
+    let folder = proc_root.join(tgid.0.to_string());
+    let lines = lines_of(&folder)?;
+    // Last, so that it vouches for what was read before.
+    (stat(&folder).ok()?.start_ticks == start.0 / ns_per_tick()).then_some(lines)
+}
+
+fn lines_of(folder: &Path) -> Option<Vec<u8>> {
+    let mut lines = Vec::new();
+    File::open(folder.join("cgroup")).ok()?.take(CGROUP_BYTES).read_to_end(&mut lines).ok()?;
+    Some(lines)
+}
+
 /// The inode number of its folder (cgroups(7): version 2 is hierarchy 0).
 fn cgroup(folder: &Path, cgroup_root: &Path) -> Option<CgroupId> {
-    let lines = std::fs::read(folder.join("cgroup")).ok()?;
-    let path = lines.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"0::/"))?;
+    let lines = lines_of(folder)?;
+    let path = v2(&lines)?.strip_prefix(b"/")?;
     let folder = cgroup_root.join(OsStr::from_bytes(path));
     Some(CgroupId(std::fs::metadata(folder).ok()?.ino()))
 }
@@ -190,13 +207,13 @@ mod tests {
             cgroup: CgroupId(fs::metadata(cgroups.join("some/where")).unwrap().ino()),
             details: Arc::default(),
         };
-        assert_eq!(identify(root.path(), &cgroups, Tgid(42)).as_ref(), Some(&expected));
+        assert_eq!(identify(root.path(), Some(&cgroups), Tgid(42)).as_ref(), Some(&expected));
         assert_eq!(as_in_proc(BootNs(12_345_678_901)), expected.start);
         let details = read(root.path(), Tgid(42), expected.start);
         assert!(matches!(details, State::Alive { .. }), "the rounded start is the same process: {details:?}");
-        let without_cgroup = identify(root.path(), root.path(), Tgid(42)).unwrap();
+        let without_cgroup = identify(root.path(), Some(root.path()), Tgid(42)).unwrap();
         assert_eq!(without_cgroup.cgroup, CgroupId(0));
-        assert_eq!(identify(root.path(), &cgroups, Tgid(43)), None);
+        assert_eq!(identify(root.path(), None, Tgid(43)), None);
     }
 
     #[test]

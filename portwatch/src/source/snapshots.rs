@@ -12,6 +12,7 @@ use super::clocks::now;
 use super::own_settings::OwnSettings;
 use super::survey::Survey;
 use super::{Source, Stop};
+use crate::enrich::Enricher;
 use crate::event::Item;
 use crate::ports::{Netns, Query};
 
@@ -41,7 +42,14 @@ impl Snapshots {
     pub fn new(query: Query, again: Option<Again>) -> Self {
         let looks_at_own = again.is_some() && matches!(query.netns, Netns::Own | Netns::All);
         let settings = looks_at_own.then(OwnSettings::new).flatten();
-        Self { query, survey: Survey::new(), again, due: None, settings, items: VecDeque::new() }
+        Self {
+            query,
+            survey: Survey::new(Enricher::new("/proc")),
+            again,
+            due: None,
+            settings,
+            items: VecDeque::new(),
+        }
     }
 }
 

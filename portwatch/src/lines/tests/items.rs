@@ -287,6 +287,7 @@ impl Dice {
                 owners: self.u64(),
             },
             sysctls_lost: self.u64(),
+            lookups_unanswered: self.u64(),
             watched: self.duration(),
         }
     }

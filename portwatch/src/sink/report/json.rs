@@ -119,6 +119,7 @@ fn ledger(ledger: &Ledger) -> Value {
         possibly_missed: ledger.possibly_missed,
         no_room: ledger.no_room,
         sysctls_lost: ledger.sysctls_lost,
+        lookups_unanswered: ledger.lookups_unanswered,
         watched: ledger.watched,
         ..End::default()
     };

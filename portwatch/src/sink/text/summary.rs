@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::diagnose::{Cause, cause};
 use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Text, Tgid};
 use crate::sink::words::columns::{Align, Columns};
-use crate::sink::words::{full_tables, plural, reason_words, wanted};
+use crate::sink::words::{full_tables, plural, reason_words, unanswered, wanted};
 use crate::term::{Paint, clean};
 
 /// Rows that are shown; all are in JSON.
@@ -33,7 +33,7 @@ struct Sum {
 pub(super) fn total(end: &End) -> String {
     let seconds = end.watched.as_secs_f64();
     if end.failures == 0 {
-        return format!("no failures in {seconds:.1} s{}{}", no_room(end), lost_changes(end));
+        return format!("no failures in {seconds:.1} s{}{}{}", no_room(end), lost_changes(end), untold(end));
     }
     let mut text = format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failure"), end.delivered);
     // Writing to a String cannot fail, here and below.
@@ -67,6 +67,7 @@ pub(super) fn total(end: &End) -> String {
     }
     text.push_str(&no_room(end));
     text.push_str(&lost_changes(end));
+    text.push_str(&untold(end));
     text
 }
 
@@ -80,6 +81,11 @@ fn lost_changes(end: &End) -> String {
          program",
         plural(end.sysctls_lost, "change")
     )
+}
+
+/// Processes of which it is not told who they are.
+fn untold(end: &End) -> String {
+    unanswered(end.lookups_unanswered).map(|line| format!("\nnote: {line}")).unwrap_or_default()
 }
 
 /// What had no room, a line each.

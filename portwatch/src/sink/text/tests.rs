@@ -89,6 +89,7 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
         owners: None,
         no_room: NoRoom::default(),
         sysctls_lost: 0,
+        lookups_unanswered: 0,
         watched: Duration::from_millis(1250),
     })
 }

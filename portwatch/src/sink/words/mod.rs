@@ -44,6 +44,14 @@ pub(in crate::sink) fn full_tables(NoRoom { callers, details, repeats, owners }:
     .collect()
 }
 
+/// Processes that are told without what /proc knows of them, as it took too long.
+pub(in crate::sink) fn unanswered(count: u64) -> Option<String> {
+    let times = plural(count, "time");
+    (count > 0).then(|| {
+        format!("{times} /proc did not tell in time who a process is: executable, arguments or names may be missing")
+    })
+}
+
 pub(in crate::sink) fn pid(process: &Process) -> String {
     if process.tgid == Tgid(0) { "?".to_owned() } else { process.tgid.0.to_string() }
 }
