@@ -11,6 +11,8 @@ mod words;
 
 use std::io;
 
+pub use words::GroupBy;
+
 use crate::diagnose::Opinion;
 use crate::event::Item;
 

@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use crate::event::{Holder, Holding, Text, Tgid};
+use crate::sink::words::runs_in;
 use crate::term::clean;
 
 /// Holders of a row that are named.
@@ -79,7 +80,10 @@ pub(in crate::sink) fn entries(holders: &[Holding]) -> Vec<Entry> {
                 format!("{} ({number} more processes)", clean(&comm.0))
             }
             Holder::Processes { comm: None, number, .. } => format!("{number} more processes"),
-            Holder::Process(process) => format!("{} (pid {})", clean(&process.comm.0), process.tgid.0),
+            Holder::Process(process) => {
+                let place = runs_in(&process.details).map(|place| format!(", {place}")).unwrap_or_default();
+                format!("{} (pid {}{place})", clean(&process.comm.0), process.tgid.0)
+            }
             Holder::TimeWait => "nobody (TIME_WAIT)".to_owned(),
             Holder::Closed => "nobody (closed)".to_owned(),
             Holder::NotFound => "unknown".to_owned(),
