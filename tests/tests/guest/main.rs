@@ -15,6 +15,7 @@ mod holders;
 mod kills;
 mod losses;
 mod memory;
+mod names;
 mod ports;
 mod privileges;
 mod refusals;
