@@ -9,7 +9,7 @@ mod range;
 mod searches;
 mod sysctl;
 
-pub use details::{Container, Details, Pod, Runtime, State};
+pub use details::{Container, Details, Pod, PodName, Runtime, State};
 pub use ports::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
 pub use range::PortRange;
 pub use searches::{RecentSearch, RecentSearches, SearchRow, SearchTimes, Searches};

@@ -106,9 +106,11 @@ const CONTAINER: Group = &[
     must("id", Is::Text),
     may("id_hex", Is::Text),
     may("runtime", Is::OneOf(&["docker", "containerd", "cri-o", "podman", "lxc"])),
+    may("name", Is::Text),
 ];
 
-const POD: Group = &[must("uid", Is::Text), may("uid_hex", Is::Text)];
+const POD: Group =
+    &[must("uid", Is::Text), may("uid_hex", Is::Text), may("namespace", Is::Text), may("name", Is::Text)];
 
 /// What failures and rows of the summary say alike.
 const FAULT: Group = &[

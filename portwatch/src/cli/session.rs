@@ -84,7 +84,7 @@ impl Session {
             count_interval: pace.count,
             until: Until { stop: asked, count: args.count },
         };
-        let live = Live::new(tracer, Enricher::new("/proc"), wanted)?;
+        let live = Live::new(tracer, enricher(args.kubernetes), wanted)?;
         Ok(Self {
             live,
             hooks,
@@ -133,6 +133,11 @@ impl Ended {
         drop(self.live);
         self.result
     }
+}
+
+/// Who looks processes up.
+pub(super) fn enricher(kubernetes: bool) -> Enricher {
+    if kubernetes { Enricher::with_kubernetes("/proc") } else { Enricher::new("/proc") }
 }
 
 /// The namespace to look at, by the way into it that the user knows; `id` is its number.

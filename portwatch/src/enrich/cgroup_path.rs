@@ -56,7 +56,7 @@ pub(super) fn names(path: &[u8]) -> Names {
             _ => (part, part.to_vec()),
         };
         if let Some(uid) = pod(slice) {
-            names.pod = Some(Pod { uid });
+            names.pod = Some(Pod { uid, name: None });
             // A container around it is the node.
             names.container = None;
         }
@@ -121,10 +121,11 @@ fn named(part: &[u8]) -> Option<Container> {
 }
 
 fn of(id: &[u8], runtime: Option<Runtime>) -> Option<Container> {
-    (!id.is_empty()).then(|| Container { id: Text(id.to_vec()), runtime })
+    (!id.is_empty()).then(|| Container { id: Text(id.to_vec()), runtime, name: None })
 }
 
-fn is_id(name: &[u8]) -> bool {
+/// Whether a runtime of Docker's kind calls a container so.
+pub(super) fn is_id(name: &[u8]) -> bool {
     name.len() == ID_DIGITS && name.iter().all(is_digit)
 }
 
@@ -142,15 +143,18 @@ fn pod(part: &[u8]) -> Option<Text> {
         }
         None => part.strip_prefix(b"pod")?.to_vec(),
     };
-    // A UUID; of a static pod often its configuration's MD5.
+    is_pod(&uid).then_some(Text(uid))
+}
+
+/// Whether this identifies a pod: a UUID; of a static pod often its configuration's MD5.
+pub(super) fn is_pod(uid: &[u8]) -> bool {
     let is_dash_at = |at: usize| matches!(at, 8 | 13 | 18 | 23);
     let is_uuid = uid.len() == 36
         && uid
             .iter()
             .enumerate()
             .all(|(at, byte)| if is_dash_at(at) { *byte == b'-' } else { is_digit(byte) });
-    let is_md5 = uid.len() == 32 && uid.iter().all(is_digit);
-    (is_uuid || is_md5).then_some(Text(uid))
+    is_uuid || uid.len() == 32 && uid.iter().all(is_digit)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cgroup::Cgroups;
 use super::lookup::Slip;
+use super::pods::Pods;
 use super::process;
 use super::users::Users;
 use crate::event::{Details, Process, Tgid};
@@ -25,12 +26,19 @@ pub(super) struct Places {
     proc_root: PathBuf,
     cgroups: Mutex<Cgroups>,
     users: Mutex<Users>,
+    /// None where Kubernetes' names were not asked for.
+    pods: Option<Mutex<Pods>>,
 }
 
 impl Places {
     /// These.
     pub(super) fn new(proc_root: PathBuf, cgroups: Cgroups, users: Users) -> Self {
-        Self { proc_root, cgroups: Mutex::new(cgroups), users: Mutex::new(users) }
+        Self { proc_root, cgroups: Mutex::new(cgroups), users: Mutex::new(users), pods: None }
+    }
+
+    /// The same, and there for Kubernetes' names.
+    pub(super) fn with_pods(self, pods: Pods) -> Self {
+        Self { pods: Some(Mutex::new(pods)), ..self }
     }
 
     /// Answers.
@@ -61,7 +69,11 @@ impl Places {
             return Details::default();
         }
         let lines = || process::cgroups(&self.proc_root, process.tgid, process.start);
-        let names = self.cgroups.lock().unwrap_or_else(PoisonError::into_inner).names(process.cgroup, lines);
+        let mut names =
+            self.cgroups.lock().unwrap_or_else(PoisonError::into_inner).names(process.cgroup, lines);
+        if let (Some(pods), Some(pod)) = (&self.pods, &mut names.pod) {
+            pods.lock().unwrap_or_else(PoisonError::into_inner).name(pod, names.container.as_mut());
+        }
         let user = self.users.lock().unwrap_or_else(PoisonError::into_inner).name(process.uid);
         Details { user, unit: names.unit, container: names.container, pod: names.pod, ..Details::default() }
     }

@@ -10,6 +10,7 @@ mod cgroup;
 mod cgroup_path;
 mod look;
 mod lookup;
+mod pods;
 mod process;
 mod sysctls;
 mod users;
@@ -24,6 +25,7 @@ use crate::event::{BootNs, CgroupId, Details, Process, Tgid};
 use cgroup::Cgroups;
 use look::{Places, Question};
 use lookup::{Look, READERS, Readers, Slip};
+use pods::Pods;
 pub use sysctls::Sysctls;
 use users::Users;
 
@@ -66,6 +68,13 @@ impl Enricher {
     #[must_use]
     pub fn new(proc_root: impl Into<PathBuf>) -> Self {
         Self::of(Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS)))
+    }
+
+    /// The same, with names of Kubernetes from kubelet's folders of logs.
+    #[must_use]
+    pub fn with_kubernetes(proc_root: impl Into<PathBuf>) -> Self {
+        let places = Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS));
+        Self::of(places.with_pods(Pods::of_host()))
     }
 
     fn of(places: Places) -> Self {

@@ -43,6 +43,8 @@ pub struct Container {
     pub id: Text,
     /// What runs it, where that is known.
     pub runtime: Option<Runtime>,
+    /// What Kubernetes calls it, where that was asked for and is known.
+    pub name: Option<Text>,
 }
 
 /// What runs containers.
@@ -65,6 +67,17 @@ pub enum Runtime {
 pub struct Pod {
     /// `metadata.uid`; of a static pod what kubelet calls it by.
     pub uid: Text,
+    /// What Kubernetes calls it, where that was asked for and is known.
+    pub name: Option<PodName>,
+}
+
+/// Name of a Kubernetes pod.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PodName {
+    /// Namespace of Kubernetes.
+    pub namespace: Text,
+    /// The pod's name in it.
+    pub name: Text,
 }
 
 impl Details {
@@ -102,9 +115,13 @@ impl Details {
     /// Every string in it.
     pub fn texts(&self) -> impl Iterator<Item = &Text> {
         let names = [&self.user, &self.unit].into_iter().flatten();
-        let ids = self.container.iter().map(|container| &container.id);
-        let pod = self.pod.iter().map(|pod| &pod.uid);
-        self.exe().into_iter().chain(self.cmdline().into_iter().flatten()).chain(names).chain(ids).chain(pod)
+        let container = self.container.iter().flat_map(|of| [Some(&of.id), of.name.as_ref()]);
+        let pod = self.pod.iter().flat_map(|pod| {
+            let (namespace, name) = pod.name.as_ref().map(|of| (&of.namespace, &of.name)).unzip();
+            [Some(&pod.uid), namespace, name]
+        });
+        let read = self.exe().into_iter().chain(self.cmdline().into_iter().flatten());
+        read.chain(names).chain(container.chain(pod).flatten())
     }
 }
 

@@ -83,6 +83,39 @@ fn processes_that_are_gone_are_told_with_their_unit_container_and_pod() {
     assert!(session.end()["lookups_unanswered"].is_null(), "{}", session.end());
 }
 
+#[test]
+fn a_pod_that_is_new_has_its_name_by_the_folder_that_kubelet_made() {
+    const UID: &str = "214f3ba8-4b69-4bdb-a7d5-5ecc73f04ae9";
+    let id = format!("{:064x}", 0x7d8f);
+    let folder = format!("{ROOT}/kubepods/burstable/pod{UID}/{id}");
+    let netns = Netns::with_ports(40000, 40001).unwrap();
+    set("ipv4/ip_local_reserved_ports", "40000-40001").unwrap();
+    let file = File::open("/proc/thread-self/ns/net").unwrap();
+    let file = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
+    let watching = Watching::start(&["trace", "--json", "--kubernetes"]).unwrap();
+    fs::create_dir_all(&folder).unwrap();
+    let logs = [format!("/var/log/pods/shop_web-7d8f_{UID}"), "/var/log/containers".to_owned()];
+    logs.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
+    let log = format!("/var/log/containers/web-7d8f_shop_my-app-{id}.log");
+    fs::write(&log, "").unwrap();
+    churn::run(&["strangers", "3", "--cgroups", &folder, "--namespaces", &file]).unwrap();
+    let session = watching.end().unwrap();
+    drop(netns);
+    remove(Path::new(&folder));
+    fs::remove_file(&log).unwrap();
+    logs.iter().for_each(|folder| fs::remove_dir(folder).unwrap());
+    assert_eq!(session.failures().count(), 3, "{}", session.stdout);
+    for failure in session.failures() {
+        let process = &failure["process"];
+        assert_eq!(
+            process["pod"],
+            json!({ "uid": UID, "namespace": "shop", "name": "web-7d8f" }),
+            "{failure}"
+        );
+        assert_eq!(process["container"], json!({ "id": id, "name": "my-app" }), "{failure}");
+    }
+}
+
 /// The folder, and those above it that are empty then.
 fn remove(folder: &Path) {
     let above = folder.ancestors().take_while(|above| *above != Path::new(ROOT));

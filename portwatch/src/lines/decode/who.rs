@@ -4,7 +4,9 @@ use serde::de::{Deserialize, Deserializer};
 
 use super::bounded::{Bounded, heap};
 use super::strings::{Hex, Of, exact};
-use crate::event::{BootNs, CgroupId, Container, Details, Pod, Process, Runtime, State, Text, Tgid, Tid};
+use crate::event::{
+    BootNs, CgroupId, Container, Details, Pod, PodName, Process, Runtime, State, Text, Tgid, Tid,
+};
 use crate::lines::words::Word as _;
 
 /// The most arguments: of 4,096 bytes, which is what is read of them.
@@ -41,25 +43,36 @@ struct ContainerFields {
     id: Of<Text>,
     id_hex: Option<Of<Hex>>,
     runtime: Option<Of<Text>>,
+    name: Option<Of<Text>>,
+    name_hex: Option<Of<Hex>>,
 }
 
 #[derive(serde::Deserialize)]
 struct PodFields {
     uid: Of<Text>,
     uid_hex: Option<Of<Hex>>,
+    namespace: Option<Of<Text>>,
+    namespace_hex: Option<Of<Hex>>,
+    name: Option<Of<Text>>,
+    name_hex: Option<Of<Hex>>,
 }
 
 impl From<ContainerFields> for Container {
-    fn from(ContainerFields { id, id_hex, runtime }: ContainerFields) -> Self {
+    fn from(ContainerFields { id, id_hex, runtime, name, name_hex }: ContainerFields) -> Self {
         // A later version may know more of them.
         let runtime = runtime.and_then(|Of(word)| Runtime::of(std::str::from_utf8(&word.0).ok()?));
-        Self { id: exact(id, id_hex), runtime }
+        Self { id: exact(id, id_hex), runtime, name: name.map(|name| exact(name, name_hex)) }
     }
 }
 
 impl From<PodFields> for Pod {
-    fn from(PodFields { uid, uid_hex }: PodFields) -> Self {
-        Self { uid: exact(uid, uid_hex) }
+    fn from(fields: PodFields) -> Self {
+        // One without the other names nothing.
+        let name = fields.namespace.zip(fields.name).map(|(namespace, name)| PodName {
+            namespace: exact(namespace, fields.namespace_hex),
+            name: exact(name, fields.name_hex),
+        });
+        Self { uid: exact(fields.uid, fields.uid_hex), name }
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Encoder;
 use super::known::Known;
 use crate::diagnose::cause;
-use crate::event::{BootNs, Container, Details, Failure, Fault, NetnsId, Pod, PortRange, Process, State};
+use crate::event::{
+    BootNs, Container, Details, Failure, Fault, NetnsId, Pod, PodName, PortRange, Process, State,
+};
 use crate::lines::errnos;
 use crate::lines::words::Word as _;
 use crate::lines::write::{Object, line, object};
@@ -100,16 +102,23 @@ fn details(fields: &mut Object<'_>, details: &Details) {
     }
     fields.text_if_known("user", user.as_ref());
     fields.text_if_known("unit", unit.as_ref());
-    if let Some(Container { id, runtime }) = container {
+    if let Some(Container { id, runtime, name }) = container {
         object(fields.name("container"), |fields| {
             fields.text("id", id);
             if let Some(runtime) = runtime {
                 fields.word("runtime", runtime.word());
             }
+            fields.text_if_known("name", name.as_ref());
         });
     }
-    if let Some(Pod { uid }) = pod {
-        object(fields.name("pod"), |fields| fields.text("uid", uid));
+    if let Some(Pod { uid, name }) = pod {
+        object(fields.name("pod"), |fields| {
+            fields.text("uid", uid);
+            if let Some(PodName { namespace, name }) = name {
+                fields.text("namespace", namespace);
+                fields.text("name", name);
+            }
+        });
     }
 }
 

@@ -10,9 +10,9 @@ use ipnet::IpNet;
 use crate::event::{
     BootNs, Call, Cgroup, CgroupId, Container, Counts, Destination, Details, End, Errno, Errnos, Failure,
     Fault, Filter, Holder, Holding, Item, Lost, Missing, MissingWhy, Namespace, NetnsId, NoRoom, Occupancy,
-    Pod, PortRange, Process, Protocol, RecentSearch, RecentSearches, Row, Scope, SearchRow, SearchTimes,
-    Searches, SettingChange, Settings, Snapshot, Start, State, Summary, Suppressed, Text, Tgid, Tid,
-    TimeWait,
+    Pod, PodName, PortRange, Process, Protocol, RecentSearch, RecentSearches, Row, Scope, SearchRow,
+    SearchTimes, Searches, SettingChange, Settings, Snapshot, Start, State, Summary, Suppressed, Text, Tgid,
+    Tid, TimeWait,
 };
 use crate::lines::words::Word;
 
@@ -154,8 +154,15 @@ impl Dice {
             state,
             user: self.maybe(Self::text),
             unit: self.maybe(Self::text),
-            container: self.maybe(|dice| Container { id: dice.text(), runtime: dice.maybe(Self::word) }),
-            pod: self.maybe(|dice| Pod { uid: dice.text() }),
+            container: self.maybe(|dice| Container {
+                id: dice.text(),
+                runtime: dice.maybe(Self::word),
+                name: dice.maybe(Self::text),
+            }),
+            pod: self.maybe(|dice| Pod {
+                uid: dice.text(),
+                name: dice.maybe(|dice| PodName { namespace: dice.text(), name: dice.text() }),
+            }),
         };
         Process {
             tgid: Tgid(self.u32()),

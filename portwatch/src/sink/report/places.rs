@@ -155,7 +155,13 @@ fn short(mut details: Details) -> Details {
     }
     details.user.take_if(is_long);
     details.unit.take_if(is_long);
+    if let Some(container) = &mut details.container {
+        container.name.take_if(is_long);
+    }
     details.container.take_if(|container| is_long(&mut container.id));
+    if let Some(pod) = &mut details.pod {
+        pod.name.take_if(|of| is_long(&mut of.namespace) || is_long(&mut of.name));
+    }
     details.pod.take_if(|pod| is_long(&mut pod.uid));
     details
 }

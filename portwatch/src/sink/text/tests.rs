@@ -118,7 +118,7 @@ TIME (UTC)    PID      COMM             ERRNO          SOURCE           DESTINAT
 /// In this unit, and in a container of this number of digits.
 fn details(state: State, unit: &str, digits: usize) -> Details {
     let id = Text(b"3f084b4c7b789c1a"[..digits].to_vec());
-    let container = (digits > 0).then_some(Container { id, runtime: Some(Runtime::Docker) });
+    let container = (digits > 0).then_some(Container { id, runtime: Some(Runtime::Docker), name: None });
     Details { unit: Some(Text(unit.as_bytes().to_vec())), container, ..Details::from(state) }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! In: who failed, and how. Out: a key, and its words. An opinion of who shows it: facts stay as they are.
 
-use crate::event::{Container, Details, Fault, Pod, Runtime, Text};
+use crate::event::{Container, Details, Fault, Pod, PodName, Runtime, Text};
 use crate::lines::Word as _;
 use crate::sink::words::wanted;
 use crate::term::clean;
@@ -73,7 +73,8 @@ impl Group {
         match self {
             Self::Process(name) | Self::Unit(Some(name)) => clean(&name.0),
             Self::Container(Some(container)) => self::container(container, usize::MAX),
-            Self::Pod(Some(pod)) => clean(&pod.uid.0),
+            Self::Pod(Some(Pod { uid, name: None })) => clean(&uid.0),
+            Self::Pod(Some(Pod { name: Some(name), .. })) => pod(name),
             Self::Destination(name) => name.clone(),
             Self::Unit(None) => "(no unit)".to_owned(),
             Self::Container(None) => "(no container)".to_owned(),
@@ -82,16 +83,22 @@ impl Group {
     }
 }
 
-/// Where a process runs, in a word or two: its container, else its unit; none where neither is known.
+/// Where a process runs, in a word or two: its pod where its name is known, its container, else its unit; none where neither is known.
 pub(in crate::sink) fn runs_in(details: &Details) -> Option<String> {
+    let pod = details.pod.as_ref().and_then(|pod| pod.name.as_ref()).map(|name| format!("pod {}", pod(name)));
     let container = details.container.as_ref().map(|of| container(of, SHORT_ID));
-    let name = container.or_else(|| details.unit.as_ref().map(|unit| clean(&unit.0)))?;
+    let name = pod.or(container).or_else(|| details.unit.as_ref().map(|unit| clean(&unit.0)))?;
     let short: String = name.chars().take(SHORT_NAME).collect();
     Some(if short.len() < name.len() { format!("{short}…") } else { name })
 }
 
+/// Its namespace and its name, as kubectl takes them with a space between.
+fn pod(PodName { namespace, name }: &PodName) -> String {
+    format!("{}/{}", clean(&namespace.0), clean(&name.0))
+}
+
 /// Its runtime, and so many characters of its identifier, if that has no name in it.
-fn container(Container { id, runtime }: &Container, most: usize) -> String {
+fn container(Container { id, runtime, .. }: &Container, most: usize) -> String {
     let runtime = runtime.map_or("container", Runtime::word);
     let is_number = id.0.iter().all(u8::is_ascii_hexdigit);
     let id = clean(&id.0);
@@ -102,7 +109,7 @@ fn container(Container { id, runtime }: &Container, most: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::{GroupBy, runs_in};
-    use crate::event::{Container, Details, Fault, Pod, Runtime, Text};
+    use crate::event::{Container, Details, Fault, Pod, PodName, Runtime, Text};
 
     const ID: &str = "3f084b4c7b789c1a0f174da3fcd339e31125d3096b3ff46a0bef4fad71d09362";
 
@@ -110,8 +117,13 @@ mod tests {
         Some(Text(text.as_bytes().to_vec()))
     }
 
+    fn in_shop() -> Pod {
+        let name = PodName { namespace: Text(b"shop".to_vec()), name: Text(b"web-7d8f".to_vec()) };
+        Pod { uid: Text(b"214f3ba8-4b69-4bdb-a7d5-5ecc73f04ae9".to_vec()), name: Some(name) }
+    }
+
     fn in_container(id: &str, runtime: Option<Runtime>) -> Details {
-        let container = text(id).map(|id| Container { id, runtime });
+        let container = text(id).map(|id| Container { id, runtime, name: None });
         Details { unit: text("docker-x.scope"), container, ..Details::default() }
     }
 
@@ -129,6 +141,10 @@ mod tests {
             (in_container("\x1b[2Ja", Some(Runtime::Lxc)), Some("lxc \\u{1b}[2Ja".to_owned())),
             (unit("nginx.service"), Some("nginx.service".to_owned())),
             (unit(&long), Some(format!("{}…", &long[..48]))),
+            (
+                Details { pod: Some(in_shop()), ..in_container(ID, None) },
+                Some("pod shop/web-7d8f".to_owned()),
+            ),
             (Details::default(), None),
         ];
         for (details, expected) in cases {
@@ -139,7 +155,7 @@ mod tests {
     #[test]
     fn each_way_to_group_has_a_name_for_who_has_and_who_has_not() {
         let fault = Fault::no_port(([10, 0, 0, 1], 443));
-        let pod = text("214f3ba8-4b69-4bdb-a7d5-5ecc73f04ae9").map(|uid| Pod { uid });
+        let pod = text("214f3ba8-4b69-4bdb-a7d5-5ecc73f04ae9").map(|uid| Pod { uid, name: None });
         let known = Details { pod, ..in_container(ID, Some(Runtime::Containerd)) };
         let container = format!("containerd {ID}");
         let cases = [
@@ -153,5 +169,7 @@ mod tests {
             let name = |details| by.group(&Text(b"curl".to_vec()), details, &fault).name();
             assert_eq!([name(&known), name(&Details::default())], expected, "{by:?}");
         }
+        let named = Details { pod: Some(in_shop()), ..known };
+        assert_eq!(GroupBy::Pod.group(&Text::default(), &named, &fault).name(), "shop/web-7d8f");
     }
 }
