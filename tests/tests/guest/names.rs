@@ -50,7 +50,7 @@ fn processes_that_are_gone_are_told_with_their_unit_container_and_pod() {
     let groups: Vec<_> = (0..GROUPS).map(group).collect();
     let folders: Vec<String> = groups.iter().map(|(path, _)| format!("{ROOT}/{path}")).collect();
     folders.iter().for_each(|folder| fs::create_dir_all(folder).unwrap());
-    let netns = Netns::with_ports(40000, 40001).unwrap();
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
     set("ipv4/ip_local_reserved_ports", "40000-40001").unwrap();
     let file = File::open("/proc/thread-self/ns/net").unwrap();
     let file = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
@@ -59,7 +59,6 @@ fn processes_that_are_gone_are_told_with_their_unit_container_and_pod() {
     let (count, list) = ((2 * GROUPS).to_string(), folders.join(","));
     churn::run(&["strangers", &count, "--cgroups", &list, "--namespaces", &file]).unwrap();
     let session = watching.end().unwrap();
-    drop(netns);
     folders.iter().for_each(|folder| remove(Path::new(folder)));
 
     let mut shown: Vec<_> = session.failures().collect();
@@ -88,7 +87,7 @@ fn a_pod_that_is_new_has_its_name_by_the_folder_that_kubelet_made() {
     const UID: &str = "214f3ba8-4b69-4bdb-a7d5-5ecc73f04ae9";
     let id = format!("{:064x}", 0x7d8f);
     let folder = format!("{ROOT}/kubepods/burstable/pod{UID}/{id}");
-    let netns = Netns::with_ports(40000, 40001).unwrap();
+    let _netns = Netns::with_ports(40000, 40001).unwrap();
     set("ipv4/ip_local_reserved_ports", "40000-40001").unwrap();
     let file = File::open("/proc/thread-self/ns/net").unwrap();
     let file = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
@@ -100,7 +99,6 @@ fn a_pod_that_is_new_has_its_name_by_the_folder_that_kubelet_made() {
     fs::write(&log, "").unwrap();
     churn::run(&["strangers", "3", "--cgroups", &folder, "--namespaces", &file]).unwrap();
     let session = watching.end().unwrap();
-    drop(netns);
     remove(Path::new(&folder));
     fs::remove_file(&log).unwrap();
     logs.iter().for_each(|folder| fs::remove_dir(folder).unwrap());
