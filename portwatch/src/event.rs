@@ -3,12 +3,14 @@
 //! In: nothing. Out: [`Item`], what sources yield and sinks show, and the newtypes of its numbers. Must not know:
 //! where facts come from, what they mean, how they are shown.
 
+mod details;
 mod ports;
 mod range;
 mod searches;
 mod sysctl;
 mod usage;
 
+pub use details::{Container, Details, Pod, PodName, Runtime, State};
 pub use ports::{Holder, Holding, Namespace, Occupancy, Scope, Settings, Snapshot, SocketState, TimeWait};
 pub use range::PortRange;
 pub use searches::{RecentSearch, RecentSearches, SearchRow, SearchTimes, Searches};
@@ -17,7 +19,7 @@ pub use usage::Usage;
 
 use std::ffi::OsStr;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -112,34 +114,8 @@ pub struct Process {
     pub gid: u32,
     /// The control group it was in.
     pub cgroup: CgroupId,
-    /// What could still be read of it in /proc; shared, as thousands of failures of one process have the same.
+    /// What else is known of it; shared, as thousands of failures of one process have the same.
     pub details: Arc<Details>,
-}
-
-/// What /proc still told about a process when its event was read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub enum Details {
-    /// Nobody looked.
-    #[default]
-    NotRead,
-    /// The process was gone, or another one has its pid by now.
-    Exited,
-    /// It was alive.
-    Read {
-        /// Executable, unless reading it is not allowed.
-        exe: Option<Text>,
-        /// Arguments, unless reading them is not allowed.
-        cmdline: Option<Vec<Text>>,
-    },
-}
-
-impl Details {
-    /// Nobody looked yet. As everybody begins with this, it is one for all.
-    #[must_use]
-    pub fn not_read() -> Arc<Self> {
-        static NOT_READ: LazyLock<Arc<Details>> = LazyLock::new(Arc::default);
-        Arc::clone(&NOT_READ)
-    }
 }
 
 #[cfg(test)]
@@ -471,6 +447,8 @@ pub struct End {
     /// The most changes of settings that are in no item: those that found no room, and runs of the program that the
     /// kernel skipped.
     pub sysctls_lost: u64,
+    /// How often a process was not looked up, or not wholly, as reading /proc took too long.
+    pub lookups_unanswered: u64,
     /// How long was watched.
     pub watched: Duration,
 }

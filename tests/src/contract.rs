@@ -94,7 +94,23 @@ const PROCESS: Group = &[
     may("cmdline_hex", Is::Array),
     may("exited", Is::Bool),
     may("alive", Is::Bool),
+    may("user", Is::Text),
+    may("user_hex", Is::Text),
+    may("unit", Is::Text),
+    may("unit_hex", Is::Text),
+    may("container", Is::Fields(&[CONTAINER])),
+    may("pod", Is::Fields(&[POD])),
 ];
+
+const CONTAINER: Group = &[
+    must("id", Is::Text),
+    may("id_hex", Is::Text),
+    may("runtime", Is::OneOf(&["docker", "containerd", "cri-o", "podman", "lxc"])),
+    may("name", Is::Text),
+];
+
+const POD: Group =
+    &[must("uid", Is::Text), may("uid_hex", Is::Text), may("namespace", Is::Text), may("name", Is::Text)];
 
 /// What failures and rows of the summary say alike.
 const FAULT: Group = &[
@@ -348,6 +364,7 @@ const END: &[Group] = &[&[
     may("owners", Is::Count),
     may("no_room", Is::Fields(&[NO_ROOM])),
     may("sysctls_lost", Is::Count),
+    may("lookups_unanswered", Is::Count),
     must("watched_ns", Is::Count),
 ]];
 

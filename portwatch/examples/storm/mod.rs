@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwatch::event::{
-    BootNs, Call, CgroupId, Counts, Details, End, Errno, Failure, Fault, Filter, Holder, Holding, Item,
-    LossReason, Lost, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, SettingChange,
-    Settings, Snapshot, SocketState, Stage, Start, Summary, Suppressed, Text, Tgid, Tid, TimeWait,
+    BootNs, Call, CgroupId, Counts, End, Errno, Failure, Fault, Filter, Holder, Holding, Item, LossReason,
+    Lost, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, SettingChange, Settings,
+    Snapshot, SocketState, Stage, Start, State, Summary, Suppressed, Text, Tgid, Tid, TimeWait,
 };
 
 const PROCESSES: u32 = 8;
@@ -229,14 +229,15 @@ fn process(n: u32) -> Process {
         uid: 1000 + n % 4,
         gid: 1000,
         cgroup: CgroupId(7000 + u64::from(n)),
-        details: Arc::new(Details::Read {
+        details: State::Alive {
             exe: Some(Text(format!("/opt/shop/bin/{name}").into_bytes())),
             cmdline: Some(vec![
                 Text(format!("/opt/shop/bin/{name}").into_bytes()),
                 Text(b"--config".to_vec()),
                 Text(format!("/etc/shop/{name}-{n}.toml").into_bytes()),
             ]),
-        }),
+        }
+        .into(),
     }
 }
 

@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 use clap::parser::ValueSource::CommandLine;
 use clap::{Arg, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 
+use crate::sink::GroupBy;
 pub(super) use captures::{ReplayArgs, ReportArgs, ReportFormat};
 pub(super) use live::{LiveArgs, ModeChoice};
 pub(super) use ports::PortsArgs;
@@ -115,8 +116,12 @@ timed out), told of the process that called, and refusals by security modules an
 #[derive(Debug, clap::Args)]
 pub(super) struct TraceArgs {
     /// JSON Lines on stdout instead of text
-    #[arg(long)]
+    #[arg(long, conflicts_with = "group_by")]
     pub(super) json: bool,
+
+    /// What the summary counts together
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub(super) group_by: GroupByChoice,
 
     #[command(flatten)]
     pub(super) metrics: MetricsArgs,
@@ -128,6 +133,33 @@ pub(super) struct TraceArgs {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum FailOn {
     Warn,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(super) enum GroupByChoice {
+    /// Processes of one name
+    #[default]
+    Process,
+    /// Units of systemd
+    Unit,
+    /// Containers
+    Container,
+    /// Kubernetes pods
+    Pod,
+    /// Destinations
+    Destination,
+}
+
+impl From<GroupByChoice> for GroupBy {
+    fn from(choice: GroupByChoice) -> Self {
+        match choice {
+            GroupByChoice::Process => Self::Process,
+            GroupByChoice::Unit => Self::Unit,
+            GroupByChoice::Container => Self::Container,
+            GroupByChoice::Pod => Self::Pod,
+            GroupByChoice::Destination => Self::Destination,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]

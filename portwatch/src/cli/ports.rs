@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::args::PortsArgs;
 use super::output::Output;
+use super::session::enricher;
 use super::stop::stop;
 use super::{Outcome, on_runtime};
 use crate::diagnose::{Observer, Warn};
@@ -43,8 +44,9 @@ async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {
         let fit = Fit { top, size, watching: args.watch.is_some() };
         Box::new(Text::new(output, paint, TimeZone::system()).fitted(fit))
     };
+    let mut snapshots = Snapshots::new(query, again, enricher(args.kubernetes));
     let mut observer = Observer::new(Warn::FromPermille(args.warn));
-    let result = pipeline::run(&mut Snapshots::new(query, again), &mut observer, &mut [&mut *sink]).await;
+    let result = pipeline::run(&mut snapshots, &mut observer, &mut [&mut *sink]).await;
     if let Some(done) = done {
         done.tell();
     }

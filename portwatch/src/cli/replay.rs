@@ -22,7 +22,7 @@ pub(super) fn run(args: &ReplayArgs, paint: Paint) -> Result<Outcome> {
     let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
-        Box::new(Text::new(output, paint, TimeZone::system()))
+        Box::new(Text::new(output, paint, TimeZone::system()).grouped(args.group_by.into()))
     };
     let mut observer = Observer::new(args.warn.map_or(Warn::AsRecorded, Warn::FromPermille));
     on_this_thread(pipeline::run(&mut replay, &mut observer, &mut [&mut *sink]))?;

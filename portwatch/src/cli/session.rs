@@ -85,7 +85,7 @@ impl Session {
             count_interval: pace.count,
             until: Until { stop: asked, count: args.count },
         };
-        let live = Live::new(tracer, Enricher::new("/proc"), wanted)?;
+        let live = Live::new(tracer, enricher(args.kubernetes), wanted)?;
         memory::let_go_of_the_start();
         Ok(Self {
             live,
@@ -135,6 +135,11 @@ impl Ended {
         drop(self.live);
         self.result
     }
+}
+
+/// Who looks processes up.
+pub(super) fn enricher(kubernetes: bool) -> Enricher {
+    if kubernetes { Enricher::with_kubernetes("/proc") } else { Enricher::new("/proc") }
 }
 
 /// The namespace to look at, by the way into it that the user knows; `id` is its number.

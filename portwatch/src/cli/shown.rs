@@ -34,7 +34,7 @@ impl Shown {
             if args.command.is_empty() { Box::new(Output::new()) } else { Box::new(io::stderr()) };
         let (beside, writer) = Beside::start(output)?;
         let output = BufWriter::new(beside);
-        let text = |output| Text::new(output, paint, TimeZone::system());
+        let text = |output| Text::new(output, paint, TimeZone::system()).grouped(args.group_by.into());
         let sink: Box<dyn Sink> = match (args.json, args.print) {
             (true, _) => Box::new(Json::new(output)),
             (_, true) => Box::new(text(output)),

@@ -33,7 +33,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
-        Box::new(Text::new(output, paint, TimeZone::system()))
+        Box::new(Text::new(output, paint, TimeZone::system()).grouped(args.group_by.into()))
     };
     let mut sinks: Vec<&mut dyn Sink> = metrics.iter_mut().map(Served::sink).collect();
     sinks.push(&mut *sink);

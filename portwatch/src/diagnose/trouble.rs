@@ -124,12 +124,12 @@ fn path(failure: &Failure, cause: Cause) -> Path {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+
     use std::time::Duration;
 
     use super::replace;
     use crate::event::{
-        BootNs, Call, CgroupId, Details, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage,
+        BootNs, Call, CgroupId, Errno, Failure, Fault, NetnsId, PortRange, Process, Protocol, Stage, State,
         Text, Tgid, Tid,
     };
 
@@ -166,7 +166,7 @@ mod tests {
                 uid: 10,
                 gid: 11,
                 cgroup: CgroupId(12),
-                details: Arc::new(Details::Exited),
+                details: State::Exited.into(),
             },
             netns: NetnsId(6),
             source: ([10, 0, 0, 3], 4).into(),

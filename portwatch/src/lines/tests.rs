@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use super::{Decoder, Encoder, NoItem};
 use crate::event::{
-    BootNs, Counts, Details, Item, LossReason, Missing, MissingWhy, Row, Snapshot, SocketState, Text,
+    BootNs, Counts, Item, LossReason, Missing, MissingWhy, Row, Snapshot, SocketState, State, Text,
 };
 use items::{Dice, HOSTILE};
 
@@ -147,7 +147,7 @@ fn bytes_win_over_the_text_that_stands_for_them() {
     let process = change.by.as_ref().unwrap();
     assert_eq!(process.comm, Text(vec![255, 0]));
     let cmdline = Some(vec![Text(vec![0])]);
-    assert_eq!(*process.details, Details::Read { exe: None, cmdline });
+    assert_eq!(process.details.state, State::Alive { exe: None, cmdline });
     for hex in ["f", "fg", "+1", "é", " f"] {
         malformed(line(&format!(r#""comm":"x","comm_hex":"{hex}""#)).as_bytes());
     }
@@ -442,7 +442,7 @@ fn hostile_strings_are_what_they_were_in_every_place() {
         let mut process = dice.process();
         process.comm = Text(text.to_vec());
         let words = vec![Text(b"ok".to_vec()), Text(text.to_vec())];
-        process.details = Details::Read { exe: Some(Text(text.to_vec())), cmdline: Some(words) }.into();
+        process.details = State::Alive { exe: Some(Text(text.to_vec())), cmdline: Some(words) }.into();
         let Item::Sysctl(mut change) = dice.item(4) else { panic!("no change") };
         change.by = Some(process);
         change.key = Text(text.to_vec());

@@ -2,7 +2,7 @@
 //!
 //! In: a value or a word. Out: the other. Must not know: in which field it stands.
 
-use crate::event::{Call, LossReason, Protocol, SocketState, Stage};
+use crate::event::{Call, LossReason, Protocol, Runtime, SocketState, Stage};
 
 /// What has one word for each of its values.
 pub trait Word: Copy + 'static {
@@ -83,6 +83,21 @@ impl Word for LossReason {
             Self::MalformedRecord => "malformed_record",
             Self::Unaccounted => "unaccounted",
             Self::SkippedRun => "skipped_run",
+        }
+    }
+}
+
+impl Word for Runtime {
+    const NAME: &'static str = "runtime";
+    const ALL: &'static [Self] = &[Self::Docker, Self::Containerd, Self::CriO, Self::Podman, Self::Lxc];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Docker => "docker",
+            Self::Containerd => "containerd",
+            Self::CriO => "cri-o",
+            Self::Podman => "podman",
+            Self::Lxc => "lxc",
         }
     }
 }

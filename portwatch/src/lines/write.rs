@@ -131,6 +131,14 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Absent where there is none.
+    #[inline]
+    pub(super) fn text_if_known(&mut self, name: &str, text: Option<&Text>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
     /// A string whose name is one, too.
     pub(super) fn named_by_strangers(&mut self, name: &str, value: &str) {
         let before: &[u8] = if self.0.last() == Some(&b'{') { b"" } else { b"," };

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Details, Holder, Holding, Text};
+use crate::event::{Holder, Holding, Text};
 
 /// Processes of a row that are named one by one.
 const NAMED: usize = 2_000;
@@ -27,7 +27,7 @@ pub(super) fn bounded(holdings: impl Iterator<Item = Holding>) -> Vec<Holding> {
             holders.push(holding);
             continue;
         }
-        let key = (Some(process.comm.clone()), *process.details == Details::Exited);
+        let key = (Some(process.comm.clone()), process.details.has_exited());
         let key = if others.len() < NAMES || others.contains_key(&key) { key } else { (None, false) };
         let (processes, count, time_wait) = others.entry(key).or_default();
         *processes += 1;
@@ -46,10 +46,8 @@ pub(super) fn bounded(holdings: impl Iterator<Item = Holding>) -> Vec<Holding> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::{NAMED, NAMES, bounded};
-    use crate::event::{BootNs, CgroupId, Details, Holder, Holding, Process, Text, Tgid};
+    use crate::event::{BootNs, CgroupId, Holder, Holding, Process, State, Text, Tgid};
 
     fn of(tgid: usize, comm: &str, exited: bool) -> Holding {
         let process = Process {
@@ -60,7 +58,7 @@ mod tests {
             uid: 0,
             gid: 0,
             cgroup: CgroupId(0),
-            details: Arc::new(if exited { Details::Exited } else { Details::NotRead }),
+            details: if exited { State::Exited } else { State::NotRead }.into(),
         };
         Holding { holder: Holder::Process(process), count: 2, time_wait: u32::from(exited) }
     }

@@ -12,6 +12,8 @@ mod words;
 
 use std::io;
 
+pub use words::GroupBy;
+
 use crate::diagnose::Opinion;
 use crate::event::Item;
 

@@ -16,10 +16,10 @@ use jiff::tz::TimeZone;
 
 use super::Sink;
 use super::words::columns::{Align, Columns};
-use super::words::{address, pid, reason_words, short, verdict};
+use super::words::{GroupBy, address, pid, reason_words, runs_in, short, verdict};
 use crate::clock::Clock;
 use crate::diagnose::{Opinion, Path, Verdict, cause};
-use crate::event::{BootNs, Details, Failure, Item, LossReason, Lost, Snapshot, Start, Suppressed};
+use crate::event::{BootNs, Failure, Item, LossReason, Lost, Snapshot, Start, State, Suppressed};
 use crate::term::{Paint, clean};
 pub use ports::Fit;
 
@@ -44,6 +44,7 @@ pub struct Text<W: Write> {
     summary: Option<String>,
     searches: Option<String>,
     fit: Fit,
+    group_by: GroupBy,
     /// Whether snapshots are shown as tables, instead of what they explain.
     tables: bool,
     /// Whether each failure has a line.
@@ -72,6 +73,7 @@ impl<W: Write> Text<W> {
             summary: None,
             searches: None,
             fit: Fit::default(),
+            group_by: GroupBy::default(),
             tables: false,
             failures: true,
             changes: VecDeque::new(),
@@ -84,6 +86,12 @@ impl<W: Write> Text<W> {
     #[must_use]
     pub fn fitted(self, fit: Fit) -> Self {
         Self { fit, tables: true, ..self }
+    }
+
+    /// The same, with rows of the summary by this.
+    #[must_use]
+    pub fn grouped(self, group_by: GroupBy) -> Self {
+        Self { group_by, ..self }
     }
 
     /// The same without a line for each failure.
@@ -285,7 +293,9 @@ impl<W: Write> Sink for Text<W> {
                 writeln!(self.output, "{}", self.paint.strong(&line))?;
             }
             Item::Summary(summary) => {
-                self.summary = Some(summary::table(summary, self.paint, |instant| self.time_of_day(instant)));
+                self.summary = Some(summary::table(summary, self.group_by, self.paint, |instant| {
+                    self.time_of_day(instant)
+                }));
             }
             Item::End(end) => {
                 if self.heading_written {
@@ -329,12 +339,17 @@ fn why(failure: &Failure) -> String {
     }
 }
 
+/// The executable, and where it runs.
 fn executable(failure: &Failure) -> String {
-    match &*failure.process.details {
-        Details::Read { exe: Some(exe), .. } => clean(&exe.0),
+    let name = match &failure.process.details.state {
+        State::Alive { exe: Some(exe), .. } => clean(&exe.0),
         _ if failure.fault.kernel_socket => "(kernel)".to_owned(),
-        Details::Read { exe: None, .. } | Details::NotRead => "-".to_owned(),
-        Details::Exited => "(exited)".to_owned(),
+        State::Alive { exe: None, .. } | State::NotRead => "-".to_owned(),
+        State::Exited => "(exited)".to_owned(),
+    };
+    match runs_in(&failure.process.details) {
+        Some(place) if !failure.fault.kernel_socket => format!("{name} in {place}"),
+        _ => name,
     }
 }
 

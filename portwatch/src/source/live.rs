@@ -168,7 +168,8 @@ impl Live {
         let recent_searches =
             look_regularly.as_ref().filter(|_| search_times).map(|look| Looks::new(look.interval, began_at));
         let regular = look_regularly.map(|look| Regular::new(look, towards));
-        let surveys = Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls());
+        let surveys =
+            Surveys::new(regular, connected(&tracer), tracer.is_disturbed_by_calls(), enricher.beside());
         Ok(Self {
             tracer,
             queue,
@@ -447,6 +448,7 @@ impl Live {
             possibly_missed: self.possibly_missed(),
             owners: (self.tracer.owners() > 0).then_some(self.counters.owners),
             sysctls_lost: self.settings.lost(&self.counters, &self.queue, self.skipped),
+            lookups_unanswered: self.enricher.unanswered(),
             no_room: NoRoom {
                 callers: self.counters.callers_full,
                 details: self.counters.details_full,

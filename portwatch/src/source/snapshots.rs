@@ -12,6 +12,7 @@ use super::clocks::now;
 use super::own_settings::OwnSettings;
 use super::survey::Survey;
 use super::{Source, Stop};
+use crate::enrich::Enricher;
 use crate::event::Item;
 use crate::ports::{Netns, Query};
 
@@ -36,12 +37,12 @@ pub struct Snapshots {
 }
 
 impl Snapshots {
-    /// Of what `query` asks for; one, or until it is told to stop.
+    /// Of what `query` asks for; one, or until it is told to stop. Who somebody is `enricher` finds out.
     #[must_use]
-    pub fn new(query: Query, again: Option<Again>) -> Self {
+    pub fn new(query: Query, again: Option<Again>, enricher: Enricher) -> Self {
         let looks_at_own = again.is_some() && matches!(query.netns, Netns::Own | Netns::All);
         let settings = looks_at_own.then(OwnSettings::new).flatten();
-        Self { query, survey: Survey::new(), again, due: None, settings, items: VecDeque::new() }
+        Self { query, survey: Survey::new(enricher), again, due: None, settings, items: VecDeque::new() }
     }
 }
 

@@ -43,9 +43,9 @@ enum Whose {
 }
 
 impl Survey {
-    /// Nothing yet.
-    pub(super) fn new() -> Self {
-        Self { enricher: Enricher::new(PROC), bound_visible: OnceCell::new(), memory: Memory::default() }
+    /// Nothing yet. Who somebody is `enricher` finds out.
+    pub(super) fn new(enricher: Enricher) -> Self {
+        Self { enricher, bound_visible: OnceCell::new(), memory: Memory::default() }
     }
 
     /// Looks now. On a busy host that takes some hundred milliseconds. Whose a socket is that nobody has open any more
@@ -62,6 +62,7 @@ impl Survey {
         } else {
             Owners::find(Path::new(PROC), census.inodes())
         };
+        let before = self.enricher.unanswered();
         let mut people = People {
             enricher: &mut self.enricher,
             spare_calls: query.spare_calls,
@@ -70,11 +71,17 @@ impl Survey {
             known: HashMap::new(),
         };
         let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at);
+        let unanswered = people.enricher.unanswered();
         let mut limits = [&census.limits[..], &owners.limits].concat();
         if let no_room @ 1.. = self.memory.forget(at) {
             limits.push(format!(
                 "whose {no_room} of these sockets are will not be known any more once they are closed: there are too \
                  many to remember"
+            ));
+        }
+        if let untold @ 1.. = unanswered - before {
+            limits.push(format!(
+                "{untold} processes have no executable, arguments or names here: /proc did not answer in time"
             ));
         }
         let whose = |owner, cookie| {
@@ -207,6 +214,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::Survey;
+    use crate::enrich::Enricher;
     use crate::event::{BootNs, Process};
     use crate::ports::Query;
 
@@ -215,7 +223,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
         let _held = (TcpStream::connect(there).unwrap(), listener.accept().unwrap());
-        let mut survey = Survey::new();
+        let mut survey = Survey::new(Enricher::new("/proc"));
         let mut since = |connected: Option<BootNs>| {
             let connected = move |_: u64| Some((Process::with_id(1), connected?));
             let snapshot = survey.take(&Query::default(), &connected).unwrap();

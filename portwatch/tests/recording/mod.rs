@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use portwatch::diagnose::{Observer, Opinion, Warn};
 use portwatch::event::{
-    BootNs, Call, CgroupId, Counts, Details, End, Errno, Failure, Fault, Filter, Holder, Holding, Item,
-    LossReason, Lost, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, SearchRow,
-    SearchTimes, Searches, SettingChange, Settings, Snapshot, SocketState, Stage, Start, Summary, Suppressed,
-    Text, Tgid, Tid, TimeWait,
+    BootNs, Call, CgroupId, Counts, End, Errno, Failure, Fault, Filter, Holder, Holding, Item, LossReason,
+    Lost, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, SearchRow, SearchTimes,
+    Searches, SettingChange, Settings, Snapshot, SocketState, Stage, Start, State, Summary, Suppressed, Text,
+    Tgid, Tid, TimeWait,
 };
 
 const NETNS: NetnsId = NetnsId(4_026_531_840);
@@ -23,10 +23,8 @@ fn at(second: u64, ms: u64) -> BootNs {
 
 fn process(tgid: u32, comm: &str, exe: &str, cmdline: &[&str]) -> Process {
     let text = |text: &str| Text(text.as_bytes().to_vec());
-    let details = Details::Read {
-        exe: Some(text(exe)),
-        cmdline: Some(cmdline.iter().map(|word| text(word)).collect()),
-    };
+    let details =
+        State::Alive { exe: Some(text(exe)), cmdline: Some(cmdline.iter().map(|word| text(word)).collect()) };
     Process {
         tgid: Tgid(tgid),
         start: BootNs(u64::from(tgid) * 1_000_000),
@@ -35,7 +33,7 @@ fn process(tgid: u32, comm: &str, exe: &str, cmdline: &[&str]) -> Process {
         uid: 1000,
         gid: 1000,
         cgroup: CgroupId(5321),
-        details: Arc::new(details),
+        details: details.into(),
     }
 }
 

@@ -18,6 +18,7 @@ mod kills;
 mod losses;
 mod memory;
 mod metrics;
+mod names;
 mod package;
 mod ports;
 mod privileges;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 use jiff::Timestamp;
 
+use super::GroupByChoice;
 use crate::cli::filter;
 
 pub(super) const REPLAY_EXAMPLES: &str = "\
@@ -20,8 +21,12 @@ pub(in crate::cli) struct ReplayArgs {
     pub(in crate::cli) files: Vec<PathBuf>,
 
     /// JSON Lines on stdout instead of text
-    #[arg(long)]
+    #[arg(long, conflicts_with = "group_by")]
     pub(in crate::cli) json: bool,
+
+    /// What the summary counts together
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub(in crate::cli) group_by: GroupByChoice,
 
     /// Warn from this share of the ports on [default: as it was when recorded]
     #[arg(long, value_name = "PERCENT", value_parser = filter::percent)]
@@ -46,6 +51,10 @@ pub(in crate::cli) struct ReportArgs {
     /// What to write
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub(in crate::cli) format: ReportFormat,
+
+    /// Also what units, containers or pods had; destinations come first with `destination`
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub(in crate::cli) group_by: GroupByChoice,
 
     /// Into this file instead of stdout
     #[arg(short, long, value_name = "OUT")]

@@ -58,6 +58,11 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]
     pub(in crate::cli) warn: Option<u32>,
 
+    /// Also names of Kubernetes pods, their namespaces and containers, from kubelet's folders /var/log/pods and
+    /// /var/log/containers
+    #[arg(long)]
+    pub(in crate::cli) kubernetes: bool,
+
     /// End with exit code 3 if this was found; `warn`: a warning was given
     #[arg(long, value_enum, value_name = "WHAT", requires = "warn")]
     pub(in crate::cli) fail_on: Option<FailOn>,

@@ -48,6 +48,11 @@ pub(in crate::cli) struct PortsArgs {
     #[arg(long, value_name = "PERCENT", default_value = "80%", value_parser = filter::percent)]
     pub(in crate::cli) warn: u32,
 
+    /// Also names of Kubernetes pods, their namespaces and containers, from kubelet's folders /var/log/pods and
+    /// /var/log/containers
+    #[arg(long)]
+    pub(in crate::cli) kubernetes: bool,
+
     /// End with exit code 3 if this was found; `warn`: a warning was given
     #[arg(long, value_enum, value_name = "WHAT")]
     pub(in crate::cli) fail_on: Option<FailOn>,

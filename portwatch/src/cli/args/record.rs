@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::{LiveArgs, MetricsArgs};
+use super::{GroupByChoice, LiveArgs, MetricsArgs};
 use crate::capture::Keep;
 use crate::cli::filter;
 
@@ -51,6 +51,10 @@ pub(in crate::cli) struct RecordArgs {
     /// JSON Lines on stdout, as trace --json
     #[arg(long)]
     pub(in crate::cli) json: bool,
+
+    /// What the summary on stdout counts together
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT", conflicts_with_all = ["json", "quiet"])]
+    pub(in crate::cli) group_by: GroupByChoice,
 
     /// Nothing on stdout
     #[arg(short, long)]

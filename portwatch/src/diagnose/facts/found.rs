@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::Facts;
 use crate::diagnose::{Cause, Path};
 use crate::event::{
-    Call, Details, Failure, Holder, Holding, Namespace, Occupancy, Process, Protocol, Settings, Snapshot,
-    Tgid, TimeWait,
+    Call, Failure, Holder, Holding, Namespace, Occupancy, Process, Protocol, Settings, Snapshot, Tgid,
+    TimeWait,
 };
 
 impl Facts {
@@ -96,7 +96,7 @@ impl Facts {
 
 /// Its id, if it was alive when somebody looked.
 fn living(process: &Process) -> Option<Tgid> {
-    matches!(*process.details, Details::Read { .. }).then_some(process.tgid)
+    process.details.is_alive().then_some(process.tgid)
 }
 
 /// Who has the ports that no connect() gets.
@@ -114,33 +114,33 @@ fn binders(snapshot: &Snapshot, namespace: &Namespace) -> Vec<Holding> {
 mod tests {
     use crate::diagnose::facts::example::{failure, holding, row, snapshot};
     use crate::diagnose::{Cause, Facts, Path};
-    use crate::event::{BootNs, Details, Holder, Holding, SocketState, Tgid};
+    use crate::event::{BootNs, Holder, Holding, SocketState, State, Tgid};
 
     #[test]
     fn the_way_into_a_namespace_is_a_process_that_was_alive() {
-        let read = || Details::Read { exe: None, cmdline: None };
-        let held_by = |pid, details: Details| {
+        let read = || State::Alive { exe: None, cmdline: None };
+        let held_by = |pid, state: State| {
             let mut holding = holding("java", pid, 10);
             if let Holder::Process(process) = &mut holding.holder {
-                process.details = details.into();
+                process.details = state.into();
             }
             holding
         };
         let left = Holding { time_wait: 10, ..held_by(5, read()) };
         let cases = [
             ("who holds ports", vec![held_by(7, read())], read(), Some(7)),
-            ("the next of them", vec![held_by(6, Details::Exited), held_by(7, read())], read(), Some(7)),
-            ("who failed", vec![held_by(6, Details::NotRead)], read(), Some(812)),
+            ("the next of them", vec![held_by(6, State::Exited), held_by(7, read())], read(), Some(7)),
+            ("who failed", vec![held_by(6, State::NotRead)], read(), Some(812)),
             ("who failed, not who left a TIME_WAIT", vec![left], read(), Some(812)),
-            ("nobody", vec![held_by(6, Details::Exited)], Details::Exited, None),
-            ("nobody that somebody looked at", vec![], Details::NotRead, None),
+            ("nobody", vec![held_by(6, State::Exited)], State::Exited, None),
+            ("nobody that somebody looked at", vec![], State::NotRead, None),
         ];
-        for (what, holders, details, expected) in cases {
+        for (what, holders, state, expected) in cases {
             let mut row = row(&[(SocketState::Established, 28_232)]);
             row.holders = holders;
             let (path, snapshot) = (Path::of(&row), snapshot(BootNs(2_000_000_000), vec![row]));
             let mut failure = failure();
-            failure.process.details = details.into();
+            failure.process.details = state.into();
             let facts = Facts::of_failure(&failure, Cause::RangeExhausted, &path, &snapshot);
             assert_eq!((facts.inside, facts.netns), (expected.map(Tgid), Some(failure.netns)), "{what}");
         }

@@ -231,6 +231,8 @@ pub(super) struct EndFields {
     #[serde(default)]
     sysctls_lost: u64,
     #[serde(default)]
+    lookups_unanswered: u64,
+    #[serde(default)]
     watched_ns: u64,
 }
 
@@ -257,6 +259,7 @@ impl From<EndFields> for End {
             owners: fields.owners,
             no_room: NoRoom { callers, details, repeats, owners },
             sysctls_lost: fields.sysctls_lost,
+            lookups_unanswered: fields.lookups_unanswered,
             watched: Duration::from_nanos(fields.watched_ns),
         }
     }

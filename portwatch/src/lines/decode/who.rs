@@ -4,7 +4,10 @@ use serde::de::{Deserialize, Deserializer};
 
 use super::bounded::{Bounded, heap};
 use super::strings::{Hex, Of, exact};
-use crate::event::{BootNs, CgroupId, Details, Process, Text, Tgid, Tid};
+use crate::event::{
+    BootNs, CgroupId, Container, Details, Pod, PodName, Process, Runtime, State, Text, Tgid, Tid,
+};
+use crate::lines::words::Word as _;
 
 /// The most arguments: of 4,096 bytes, which is what is read of them.
 const MOST_WORDS: usize = 4096;
@@ -27,6 +30,50 @@ struct Fields {
     exited: bool,
     #[serde(default)]
     alive: bool,
+    user: Option<Of<Text>>,
+    user_hex: Option<Of<Hex>>,
+    unit: Option<Of<Text>>,
+    unit_hex: Option<Of<Hex>>,
+    container: Option<ContainerFields>,
+    pod: Option<PodFields>,
+}
+
+#[derive(serde::Deserialize)]
+struct ContainerFields {
+    id: Of<Text>,
+    id_hex: Option<Of<Hex>>,
+    runtime: Option<Of<Text>>,
+    name: Option<Of<Text>>,
+    name_hex: Option<Of<Hex>>,
+}
+
+#[derive(serde::Deserialize)]
+struct PodFields {
+    uid: Of<Text>,
+    uid_hex: Option<Of<Hex>>,
+    namespace: Option<Of<Text>>,
+    namespace_hex: Option<Of<Hex>>,
+    name: Option<Of<Text>>,
+    name_hex: Option<Of<Hex>>,
+}
+
+impl From<ContainerFields> for Container {
+    fn from(ContainerFields { id, id_hex, runtime, name, name_hex }: ContainerFields) -> Self {
+        // A later version may know more of them.
+        let runtime = runtime.and_then(|Of(word)| Runtime::of(std::str::from_utf8(&word.0).ok()?));
+        Self { id: exact(id, id_hex), runtime, name: name.map(|name| exact(name, name_hex)) }
+    }
+}
+
+impl From<PodFields> for Pod {
+    fn from(fields: PodFields) -> Self {
+        // One without the other names nothing.
+        let name = fields.namespace.zip(fields.name).map(|(namespace, name)| PodName {
+            namespace: exact(namespace, fields.namespace_hex),
+            name: exact(name, fields.name_hex),
+        });
+        Self { uid: exact(fields.uid, fields.uid_hex), name }
+    }
 }
 
 /// Who.
@@ -40,12 +87,19 @@ impl<'de> Deserialize<'de> for Who {
             (_, Some(hex)) => Some(hex.into()),
             (lossy, None) => lossy.map(Bounded::into),
         };
-        let details = if fields.exited {
-            Details::Exited
+        let state = if fields.exited {
+            State::Exited
         } else if fields.alive || exe.is_some() || cmdline.is_some() {
-            Details::Read { exe, cmdline }
+            State::Alive { exe, cmdline }
         } else {
-            Details::NotRead
+            State::NotRead
+        };
+        let details = Details {
+            state,
+            user: fields.user.map(|user| exact(user, fields.user_hex)),
+            unit: fields.unit.map(|unit| exact(unit, fields.unit_hex)),
+            container: fields.container.map(Container::from),
+            pod: fields.pod.map(Pod::from),
         };
         Ok(Self(Process {
             tgid: Tgid(fields.pid),
@@ -63,14 +117,8 @@ impl<'de> Deserialize<'de> for Who {
 /// Memory that belongs to a process beside itself.
 pub(super) fn heap_of(process: &Process) -> usize {
     let text = |text: &Text| heap(text.0.capacity());
-    let details = match &*process.details {
-        Details::NotRead | Details::Exited => 0,
-        Details::Read { exe, cmdline } => {
-            let words = cmdline.as_deref().unwrap_or_default();
-            let all = heap(size_of_val(words)) + words.iter().map(text).sum::<usize>();
-            exe.as_ref().map_or(0, text) + all
-        }
-    };
+    let words = process.details.cmdline().unwrap_or_default();
+    let details = heap(size_of_val(words)) + process.details.texts().map(text).sum::<usize>();
     // With the two counters of an `Arc`.
     text(&process.comm) + heap(size_of::<Details>() + 2 * size_of::<usize>()) + details
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::Encoder;
 use super::known::Known;
 use crate::diagnose::cause;
-use crate::event::{BootNs, Details, Failure, Fault, NetnsId, PortRange, Process};
+use crate::event::{
+    BootNs, Container, Details, Failure, Fault, NetnsId, Pod, PodName, PortRange, Process, State,
+};
 use crate::lines::errnos;
 use crate::lines::words::Word as _;
 use crate::lines::write::{Object, line, object};
@@ -76,26 +78,48 @@ fn process(out: &mut Vec<u8>, process: &Process, known: &mut Known<Arc<Details>>
         fields.number("uid", process.uid);
         fields.number("gid", process.gid);
         fields.number("cgroup", process.cgroup.0);
-        match &*process.details {
-            Details::NotRead => {}
-            Details::Exited => fields.flag("exited", true),
-            // Without it, what could not be read would look like what nobody looked for.
-            Details::Read { exe: None, cmdline: None } => fields.flag("alive", true),
-            Details::Read { exe, cmdline } => {
-                // Addresses of neighbours differ in the middle: the lowest bits are those of the alignment.
-                let address = Arc::as_ptr(&process.details).addr();
-                known.write((address >> 4) ^ (address >> 12), &process.details, fields.out(), |out| {
-                    let mut fields = Object::going_on(out);
-                    if let Some(exe) = exe {
-                        fields.text("exe", exe);
-                    }
-                    if let Some(words) = cmdline {
-                        fields.texts("cmdline", words);
-                    }
-                });
+        // Addresses of neighbours differ in the middle: the lowest bits are those of the alignment.
+        let address = Arc::as_ptr(&process.details).addr();
+        known.write((address >> 4) ^ (address >> 12), &process.details, fields.out(), |out| {
+            details(&mut Object::going_on(out), &process.details);
+        });
+    });
+}
+
+fn details(fields: &mut Object<'_>, details: &Details) {
+    let Details { state, user, unit, container, pod } = details;
+    match state {
+        State::NotRead => {}
+        State::Exited => fields.flag("exited", true),
+        // Without it, what could not be read would look like what nobody looked for.
+        State::Alive { exe: None, cmdline: None } => fields.flag("alive", true),
+        State::Alive { exe, cmdline } => {
+            fields.text_if_known("exe", exe.as_ref());
+            if let Some(words) = cmdline {
+                fields.texts("cmdline", words);
             }
         }
-    });
+    }
+    fields.text_if_known("user", user.as_ref());
+    fields.text_if_known("unit", unit.as_ref());
+    if let Some(Container { id, runtime, name }) = container {
+        object(fields.name("container"), |fields| {
+            fields.text("id", id);
+            if let Some(runtime) = runtime {
+                fields.word("runtime", runtime.word());
+            }
+            fields.text_if_known("name", name.as_ref());
+        });
+    }
+    if let Some(Pod { uid, name }) = pod {
+        object(fields.name("pod"), |fields| {
+            fields.text("uid", uid);
+            if let Some(PodName { namespace, name }) = name {
+                fields.text("namespace", namespace);
+                fields.text("name", name);
+            }
+        });
+    }
 }
 
 impl Scene {

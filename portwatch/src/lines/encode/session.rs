@@ -138,6 +138,7 @@ pub(super) fn end(end: &End, out: &mut Vec<u8>) {
             object(line.name("no_room"), |fields| no_room(fields, end.no_room));
         }
         line.count("sysctls_lost", end.sysctls_lost);
+        line.count("lookups_unanswered", end.lookups_unanswered);
         line.number("watched_ns", nanoseconds(end.watched));
     });
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::event::{
-    BootNs, Call, Cgroup, CgroupId, Counts, Destination, Details, End, Errno, Errnos, Failure, Fault, Filter,
-    Holder, Holding, Item, Lost, Missing, MissingWhy, Namespace, NetnsId, NoRoom, Occupancy, PortRange,
-    Process, Protocol, RecentSearch, RecentSearches, Row, Scope, SearchRow, SearchTimes, Searches,
-    SettingChange, Settings, Snapshot, Start, Summary, Suppressed, Text, Tgid, Tid, TimeWait,
+    BootNs, Call, Cgroup, CgroupId, Container, Counts, Destination, Details, End, Errno, Errnos, Failure,
+    Fault, Filter, Holder, Holding, Item, Lost, Missing, MissingWhy, Namespace, NetnsId, NoRoom, Occupancy,
+    Pod, PodName, PortRange, Process, Protocol, RecentSearch, RecentSearches, Row, Scope, SearchRow,
+    SearchTimes, Searches, SettingChange, Settings, Snapshot, Start, State, Summary, Suppressed, Text, Tgid,
+    Tid, TimeWait,
 };
 use crate::lines::words::Word;
 
@@ -141,13 +142,27 @@ impl Dice {
     }
 
     pub(super) fn process(&mut self) -> Process {
-        let details = match self.below(4) {
-            0 => Details::NotRead,
-            1 => Details::Exited,
-            _ => Details::Read {
+        let state = match self.below(4) {
+            0 => State::NotRead,
+            1 => State::Exited,
+            _ => State::Alive {
                 exe: self.maybe(Self::text),
                 cmdline: self.maybe(|dice| dice.some(5, Self::text)),
             },
+        };
+        let details = Details {
+            state,
+            user: self.maybe(Self::text),
+            unit: self.maybe(Self::text),
+            container: self.maybe(|dice| Container {
+                id: dice.text(),
+                runtime: dice.maybe(Self::word),
+                name: dice.maybe(Self::text),
+            }),
+            pod: self.maybe(|dice| Pod {
+                uid: dice.text(),
+                name: dice.maybe(|dice| PodName { namespace: dice.text(), name: dice.text() }),
+            }),
         };
         Process {
             tgid: Tgid(self.u32()),
@@ -279,6 +294,7 @@ impl Dice {
                 owners: self.u64(),
             },
             sysctls_lost: self.u64(),
+            lookups_unanswered: self.u64(),
             watched: self.duration(),
         }
     }

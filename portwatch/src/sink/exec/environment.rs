@@ -6,16 +6,14 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use crate::clock::Clock;
 use crate::diagnose::cause;
-use crate::event::{Details, Failure, Text};
+use crate::event::{Failure, Text};
 use crate::lines::Word as _;
 
 /// The variables, with their values. `suppressed`: failures since the last command.
 pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'static str, OsString)> {
     let Failure { fault, process, port_range, .. } = failure;
-    let exe = match &*process.details {
-        Details::Read { exe, .. } => exe.as_ref(),
-        Details::NotRead | Details::Exited => None,
-    };
+    let details = &process.details;
+    let known = |text: Option<&Text>| text.map_or_else(OsString::new, value);
     let destination = fault.destination().map_or_else(String::new, |destination| destination.to_string());
     vec![
         ("PORTWATCH_TIME", clock.rfc3339(failure.at).into()),
@@ -25,7 +23,10 @@ pub(super) fn of(failure: &Failure, clock: Clock, suppressed: u64) -> Vec<(&'sta
         ("PORTWATCH_PROTOCOL", fault.protocol.word().into()),
         ("PORTWATCH_PID", process.tgid.0.to_string().into()),
         ("PORTWATCH_COMM", value(&process.comm)),
-        ("PORTWATCH_EXE", exe.map_or_else(OsString::new, value)),
+        ("PORTWATCH_EXE", known(details.exe())),
+        ("PORTWATCH_UNIT", known(details.unit.as_ref())),
+        ("PORTWATCH_CONTAINER", known(details.container.as_ref().map(|container| &container.id))),
+        ("PORTWATCH_POD", known(details.pod.as_ref().map(|pod| &pod.uid))),
         ("PORTWATCH_UID", process.uid.to_string().into()),
         ("PORTWATCH_NETNS", failure.netns.0.to_string().into()),
         ("PORTWATCH_SOURCE", failure.source.to_string().into()),

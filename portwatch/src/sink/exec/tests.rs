@@ -5,14 +5,13 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Exec, LIMITS, Limits, Lines};
 use crate::diagnose::Opinion;
 use crate::event::{
     BootNs, Details, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange, Process, Scope,
-    Settings, Snapshot, Suppressed, Text,
+    Settings, Snapshot, State, Suppressed, Text,
 };
 use crate::sink::Sink;
 
@@ -114,7 +113,11 @@ fn what_happened_is_in_the_environment_exact_and_no_code() {
     let mut failed = failure(1_500);
     failed.process.comm = Text(hostile.clone());
     let exe = Some(Text(b"/usr/bin/some thing\0beyond".to_vec()));
-    failed.process.details = Arc::new(Details::Read { exe, cmdline: None });
+    let details = Details {
+        unit: Some(Text(b"$(touch pwned).service".to_vec())),
+        ..State::Alive { exe, cmdline: None }.into()
+    };
+    failed.process.details = details.into();
     let mut exec = exec(folder.path(), "env -0 > environment; : $PORTWATCH_COMM");
     show(&mut exec, &Item::Failure(failed));
     drop(exec);
@@ -126,7 +129,7 @@ fn what_happened_is_in_the_environment_exact_and_no_code() {
             .find_map(|variable| variable.strip_prefix(&*start))
             .map(|value| OsString::from_vec(value.into()))
     };
-    let expected: [(&str, &[u8]); 14] = [
+    let expected: [(&str, &[u8]); 16] = [
         ("TIME", b"1970-01-01T00:00:00.000001500Z"),
         ("CAUSE", b"range_exhausted"),
         ("ERRNO", b"EADDRNOTAVAIL"),
@@ -135,6 +138,8 @@ fn what_happened_is_in_the_environment_exact_and_no_code() {
         ("PID", b"7"),
         ("COMM", &hostile),
         ("EXE", b"/usr/bin/some thing"),
+        ("UNIT", b"$(touch pwned).service"),
+        ("CONTAINER", b""),
         ("UID", b"0"),
         ("NETNS", b"5"),
         ("SOURCE", b"10.0.0.1:0"),

@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use super::{Json, Sink as _};
 use crate::event::{
-    BootNs, Call, CgroupId, Destination, Details, End, Failure, Fault, Holder, Holding, Item, LossReason,
-    Lost, Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, Scope, SearchTimes,
-    Searches, SettingChange, Settings, Snapshot, SocketState, Stage, Summary, Text, Tgid, Tid, TimeWait,
+    BootNs, Call, CgroupId, Destination, End, Failure, Fault, Holder, Holding, Item, LossReason, Lost,
+    Namespace, NetnsId, NoRoom, Occupancy, PortRange, Process, Protocol, Row, Scope, SearchTimes, Searches,
+    SettingChange, Settings, Snapshot, SocketState, Stage, State, Summary, Text, Tgid, Tid, TimeWait,
 };
 
-fn process(comm: &[u8], details: Details) -> Process {
+fn process(comm: &[u8], details: State) -> Process {
     Process {
         tgid: Tgid(7),
         start: BootNs(5),
@@ -50,7 +50,7 @@ fn line(item: &Item) -> String {
 
 #[test]
 fn a_failure_has_its_fields_in_their_order() {
-    let details = Details::Read {
+    let details = State::Alive {
         exe: Some(Text(b"/bin/x".to_vec())),
         cmdline: Some(vec![Text(b"x".to_vec()), Text(b"--y".to_vec())]),
     };
@@ -64,7 +64,7 @@ fn a_failure_has_its_fields_in_their_order() {
         "\n"
     );
     assert_eq!(line(&failure(process(b"x", details))), expected);
-    assert!(line(&failure(process(b"x", Details::Exited))).contains(r#""cgroup":3,"exited":true}"#));
+    assert!(line(&failure(process(b"x", State::Exited))).contains(r#""cgroup":3,"exited":true}"#));
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn a_setting_that_is_changed_has_what_is_known() {
     let head = r#"{"type":"sysctl","time":"1970-01-01T00:00:00.000000009Z","monotonic_ns":9,"#;
     let cases = [
         (
-            change(b"net.x", Some("0 1"), Some(process(b"y", Details::Exited))),
+            change(b"net.x", Some("0 1"), Some(process(b"y", State::Exited))),
             r#""key":"net.x","netns":4,"old":"0 1","new":"1 2","process":{"pid":7,"tid":8,"comm":"y","start_ns":5,"uid":1,"gid":2,"cgroup":3,"exited":true}}"#,
         ),
         (change(b"net.x", None, None), r#""key":"net.x","netns":4,"new":"1 2"}"#),
@@ -102,7 +102,7 @@ fn a_setting_that_is_changed_has_what_is_known() {
 fn no_string_reaches_a_terminal_as_a_control_and_all_come_back() {
     for name in ["\u{1b}[2J", "a\nb", "\u{9b}31m", "\u{7f}", "a\u{202e}b", "\u{e0041}", "größe \"東京\" \\"]
     {
-        let line = line(&failure(process(name.as_bytes(), Details::NotRead)));
+        let line = line(&failure(process(name.as_bytes(), State::NotRead)));
         assert!(line.trim_end().chars().all(crate::term::shows), "{line:?}");
         let value: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["process"]["comm"], name);
@@ -113,7 +113,7 @@ fn no_string_reaches_a_terminal_as_a_control_and_all_come_back() {
 #[test]
 fn bytes_that_are_not_utf_8_are_there_as_bytes_too() {
     let details =
-        Details::Read { exe: None, cmdline: Some(vec![Text(b"ok".to_vec()), Text(b"\xff".to_vec())]) };
+        State::Alive { exe: None, cmdline: Some(vec![Text(b"ok".to_vec()), Text(b"\xff".to_vec())]) };
     let value: Value = serde_json::from_str(&line(&failure(process(b"a\xffb", details)))).unwrap();
     assert_eq!(value["process"]["comm"], "a\u{fffd}b");
     assert_eq!(value["process"]["comm_hex"], "61ff62");
@@ -127,7 +127,7 @@ fn losses_summary_and_end_say_what_they_count() {
     assert_eq!(line(&Item::Lost(lost)).trim_end(), expected);
 
     let row = Row {
-        process: Process { tid: None, ..process(b"x", Details::NotRead) },
+        process: Process { tid: None, ..process(b"x", State::NotRead) },
         netns: NetnsId(4),
         fault: fault(),
         count: 5,
@@ -170,11 +170,11 @@ fn searches_are_rows_and_what_is_in_none() {
 
 #[test]
 fn a_bind_says_which_address_it_wanted_and_has_no_destination() {
-    let Item::Failure(failure) = failure(process(b"x", Details::NotRead)) else { panic!("no failure") };
+    let Item::Failure(failure) = failure(process(b"x", State::NotRead)) else { panic!("no failure") };
     let address = "192.0.2.1:0".parse().unwrap();
     let fault = Fault { call: Call::Bind, stage: Stage::Bind, address, had_port: false, ..fault() };
     let row = Row {
-        process: process(b"x", Details::NotRead),
+        process: process(b"x", State::NotRead),
         netns: NetnsId(4),
         fault,
         count: 1,
@@ -212,7 +212,7 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         by_state: vec![(SocketState::TimeWait, 2), (SocketState::FinWait2, 1)],
         holders: vec![
             holding(Holder::TimeWait, 1, 1),
-            holding(Holder::Process(process(b"y", Details::Exited)), 1, 1),
+            holding(Holder::Process(process(b"y", State::Exited)), 1, 1),
             holding(Holder::Processes { comm: Some(Text(b"z\xff".to_vec())), number: 3, exited: true }, 3, 2),
             holding(Holder::NotFound, 1, 0),
         ],
@@ -226,7 +226,7 @@ fn a_snapshot_is_a_line_and_one_for_each_row() {
         used: 1,
         usable: 7,
         by_state: vec![(SocketState::Bound, 1)],
-        holders: vec![holding(Holder::Process(process(b"x", Details::Exited)), 1, 0)],
+        holders: vec![holding(Holder::Process(process(b"x", State::Exited)), 1, 0)],
         time_wait: None,
         open_since: Some(BootNs(7)),
         ..row.clone()

@@ -2,8 +2,8 @@
 
 use crate::diagnose::{Advice, Cause, Diagnosis, Evidence, How, Path, Standing, Verdict};
 use crate::event::{
-    BootNs, CgroupId, Counts, Details, End, Failure, Fault, Filter, Holder, Holding, Item, Namespace,
-    NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope, Settings, Snapshot, SocketState, Start,
+    BootNs, CgroupId, Counts, End, Failure, Fault, Filter, Holder, Holding, Item, Namespace, NetnsId,
+    Occupancy, PortRange, Process, Protocol, Row, Scope, Settings, Snapshot, SocketState, Start, State,
     Summary, Text, Tgid, Tid,
 };
 
@@ -41,7 +41,7 @@ pub(super) fn process(tgid: u32, comm: &[u8]) -> Process {
         uid: 1000,
         gid: 1000,
         cgroup: CgroupId(77),
-        details: Details::Read { exe: Some(Text(b"/usr/bin/java".to_vec())), cmdline: None }.into(),
+        details: State::Alive { exe: Some(Text(b"/usr/bin/java".to_vec())), cmdline: None }.into(),
     }
 }
 

@@ -55,6 +55,20 @@ pub(super) fn write(model: &Model<'_>, output: &mut dyn Write) -> io::Result<()>
     part("warnings", warnings(model))?;
     part("timeline", timeline(model))?;
     part("ports", ports(model))?;
+    if let Some(groups) = &model.groups {
+        let mut groups = fields(table(groups, |sum| {
+            let mut of = host(model, sum.of.0);
+            let name = model.group_by.word();
+            // Those of the process that had most are those of all.
+            let process = fields(lines::process(sum.most));
+            let is_wanted =
+                |field: &str| field.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest == "_hex");
+            of.extend(process.into_iter().filter(|(field, _)| is_wanted(field)));
+            of
+        }));
+        groups.insert("by".to_owned(), json!(model.group_by.word()));
+        part("groups", Value::Object(groups))?;
+    }
     part(
         "programs",
         table(&model.programs, |sum| {
@@ -119,6 +133,7 @@ fn ledger(ledger: &Ledger) -> Value {
         possibly_missed: ledger.possibly_missed,
         no_room: ledger.no_room,
         sysctls_lost: ledger.sysctls_lost,
+        lookups_unanswered: ledger.lookups_unanswered,
         watched: ledger.watched,
         ..End::default()
     };

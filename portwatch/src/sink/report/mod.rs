@@ -26,6 +26,7 @@ use std::io::{self, Write};
 use jiff::tz::TimeZone;
 
 use super::Sink;
+use super::words::GroupBy;
 use crate::clock::Clock;
 use crate::diagnose::Opinion;
 use crate::event::{
@@ -73,6 +74,7 @@ pub enum Format {
 #[derive(Debug, Default)]
 pub struct Report {
     window: Option<Window>,
+    group_by: GroupBy,
     files: Vec<Text>,
     hosts: Vec<Text>,
     /// The last one is running, unless `is_open` is not set.
@@ -110,6 +112,12 @@ impl Report {
     #[must_use]
     pub fn of_files(self, files: Vec<Text>) -> Self {
         Self { files, ..self }
+    }
+
+    /// The same, with what these had in common.
+    #[must_use]
+    pub fn grouped(self, group_by: GroupBy) -> Self {
+        Self { group_by, ..self }
     }
 
     /// Writes it; times of day in `zone`, colours where `paint` allows them.

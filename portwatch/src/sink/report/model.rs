@@ -17,8 +17,8 @@ use super::timeline::{Target, Timeline};
 use super::wall::{WallNs, Window};
 use super::{Report, gaps::Gaps};
 use crate::diagnose::{Cause, Path, cause, counted, grouped};
-use crate::event::{BootNs, Call, Details, Errno, Fault, NetnsId, SearchRow, SearchTimes, Text, Tgid};
-use crate::sink::words::wanted;
+use crate::event::{BootNs, Call, Errno, Fault, NetnsId, SearchRow, SearchTimes, Text, Tgid};
+use crate::sink::words::{Group, GroupBy, wanted};
 
 /// Rows of a table.
 const ROWS: usize = 100;
@@ -97,6 +97,10 @@ pub(super) struct Model<'a> {
     /// and whether there may be more.
     pub(super) has_more_places: bool,
     pub(super) snapshots: u64,
+    /// What destinations come before, and units, containers or pods have a table by.
+    pub(super) group_by: GroupBy,
+    /// Units, containers or pods, of which hosts; none where that was not asked for.
+    pub(super) groups: Option<Top<'a, (u16, Group)>>,
     pub(super) programs: Top<'a, Program<'a>>,
     pub(super) processes: Top<'a, (u16, Tgid, BootNs)>,
     pub(super) destinations: Top<'a, String>,
@@ -147,6 +151,8 @@ impl<'a> Model<'a> {
             places_left_out: places_left_out + places.len().saturating_sub(HELD.max(LINES)) as u64,
             has_more_places,
             snapshots: report.places.snapshots,
+            group_by: report.group_by,
+            groups: groups(&rows, others, report.group_by),
             programs: top(&rows, others, ROWS, program),
             processes: top(&rows, others, ROWS, |row| (row.key.host, row.key.tgid, row.key.start)),
             destinations: top(&rows, others, ROWS, |row| wanted(&row.key.fault)),
@@ -185,12 +191,15 @@ impl<'a> Model<'a> {
     }
 }
 
+/// Processes and destinations have tables of their own.
+fn groups<'a>(rows: &[&'a Entry], others: u64, by: GroupBy) -> Option<Top<'a, (u16, Group)>> {
+    let group = |row: &Entry| (row.key.host, by.group(&row.comm, &row.details, &row.key.fault));
+    let has_own = matches!(by, GroupBy::Process | GroupBy::Destination);
+    (!has_own).then(|| top(rows, others, ROWS, group))
+}
+
 fn program(row: &Entry) -> Program<'_> {
-    let exe = match &*row.details {
-        Details::Read { exe, .. } => exe.as_ref(),
-        Details::NotRead | Details::Exited => None,
-    };
-    Program { host: row.key.host, comm: &row.comm, exe, uid: row.uid }
+    Program { host: row.key.host, comm: &row.comm, exe: row.details.exe(), uid: row.uid }
 }
 
 /// The ones where most failed first, then those that were said last.

@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 use super::series::{Series, Value};
 use super::wall::WallNs;
 use crate::diagnose::Path;
-use crate::event::{Details, Holder, Occupancy, Snapshot};
+use crate::event::{Details, Holder, Occupancy, Snapshot, State, Text};
 
 /// Places that are followed.
 const MOST: usize = 128;
@@ -20,8 +20,8 @@ const LEAST: usize = 64;
 const ROWS: usize = 64;
 /// Holders of a row that are kept, the most first.
 const HOLDERS: usize = 32;
-/// Bytes of an executable's path that are kept of a holder.
-const EXE_BYTES: usize = 256;
+/// Bytes of an executable's path, and of each name, that are kept of a holder.
+const NAME_BYTES: usize = 512;
 /// States that there are.
 const STATES: usize = 11;
 
@@ -137,15 +137,33 @@ fn fullness(place: &PortUse) -> (u64, u32) {
 fn kept(row: &Occupancy) -> Occupancy {
     let holders = row.holders.iter().take(HOLDERS).cloned().map(|mut holding| {
         if let Holder::Process(process) = &mut holding.holder
-            && let Details::Read { exe, .. } = &*process.details
+            && process.details.texts().next().is_some()
         {
-            let exe = exe.clone().filter(|exe| exe.0.len() <= EXE_BYTES);
-            process.details = Arc::new(Details::Read { exe, cmdline: None });
+            process.details = Arc::new(short(Details::clone(&process.details)));
         }
         holding
     });
     let by_state = row.by_state.iter().take(STATES).copied().collect();
     Occupancy { holders: holders.collect(), by_state, ..*row }
+}
+
+fn short(mut details: Details) -> Details {
+    let is_long = |text: &mut Text| text.0.len() > NAME_BYTES;
+    if let State::Alive { exe, cmdline } = &mut details.state {
+        *cmdline = None;
+        exe.take_if(is_long);
+    }
+    details.user.take_if(is_long);
+    details.unit.take_if(is_long);
+    if let Some(container) = &mut details.container {
+        container.name.take_if(is_long);
+    }
+    details.container.take_if(|container| is_long(&mut container.id));
+    if let Some(pod) = &mut details.pod {
+        pod.name.take_if(|of| is_long(&mut of.namespace) || is_long(&mut of.name));
+    }
+    details.pod.take_if(|pod| is_long(&mut pod.uid));
+    details
 }
 
 fn more(row: &Occupancy) -> (usize, u64) {

@@ -79,6 +79,8 @@ pub(super) struct Ledger {
     pub(super) possibly_missed: Option<u64>,
     /// Changes of settings that may be missing.
     pub(super) sysctls_lost: u64,
+    /// How often a process was not looked up.
+    pub(super) lookups_unanswered: u64,
     /// What had no room.
     pub(super) no_room: NoRoom,
     /// How long was watched.
@@ -157,6 +159,7 @@ impl Session {
                 lost,
                 possibly_missed: end.possibly_missed,
                 sysctls_lost: end.sysctls_lost,
+                lookups_unanswered: end.lookups_unanswered,
                 no_room: end.no_room,
                 watched: end.watched,
             };
@@ -176,6 +179,7 @@ impl Session {
             watched: Duration::from_nanos(watched),
             possibly_missed,
             sysctls_lost,
+            lookups_unanswered: self.end.as_ref().map_or(0, |end| end.lookups_unanswered),
             no_room,
         }
     }
@@ -222,6 +226,7 @@ impl Ledger {
             suppressed: self.suppressed.saturating_add(other.suppressed),
             possibly_missed: missed,
             sysctls_lost: self.sysctls_lost.saturating_add(other.sysctls_lost),
+            lookups_unanswered: self.lookups_unanswered.saturating_add(other.lookups_unanswered),
             watched: self.watched.saturating_add(other.watched),
             ..self
         }

@@ -10,7 +10,7 @@ use super::session::Session;
 use super::wall::WallNs;
 use crate::diagnose::{Cause, counted, grouped, lasting};
 use crate::event::{LossReason, Missing, MissingWhy};
-use crate::sink::words::{full_tables, reason_words};
+use crate::sink::words::{full_tables, reason_words, unanswered};
 use crate::term::clean;
 
 /// What happened.
@@ -154,6 +154,7 @@ pub(super) fn missing(model: &Model<'_>, dial: &Dial) -> Vec<String> {
         let changes = counted(model.ledger.sysctls_lost, "change");
         lines.push(format!("at most {changes} of settings can be missing{of_all_time}"));
     }
+    lines.extend(unanswered(model.ledger.lookups_unanswered).map(|line| format!("{line}{of_all_time}")));
     lines.extend(full_tables(model.ledger.no_room).into_iter().map(|line| format!("{line}{of_all_time}")));
     if model.untimed > 0 {
         lines.push(format!(

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 
 use super::wall::WallNs;
-use crate::event::{BootNs, CgroupId, Details, Fault, NetnsId, Process, Text, Tgid};
+use crate::event::{BootNs, CgroupId, Details, Fault, NetnsId, Process, State, Text, Tgid};
 
 /// Rows, at most. The kernel side's table has 24,576, so a session alone fits.
 const MOST: usize = 40_960;
@@ -171,12 +171,11 @@ impl Tally {
             None => self.insert(key, process, at),
         };
         let entry = &mut self.entries[place];
-        if let (Details::NotRead | Details::Exited, Details::Read { .. }) =
-            (&*entry.details, &*process.details)
-        {
-            let bytes = bytes(&process.details);
-            if self.details_bytes + bytes <= DETAILS_BYTES {
-                self.details_bytes += bytes;
+        if known(&process.details) > known(&entry.details) {
+            let (more, less) = (bytes(&process.details), bytes(&entry.details));
+            let sum = (self.details_bytes + more).saturating_sub(less);
+            if sum <= DETAILS_BYTES {
+                self.details_bytes = sum;
                 entry.details = Arc::clone(&process.details);
             }
         }
@@ -188,14 +187,13 @@ impl Tally {
             self.prune();
         }
         let comm = process.comm.0.get(..NAME_BYTES).unwrap_or(&process.comm.0);
-        let is_read = matches!(*process.details, Details::Read { .. });
         self.entries.push(Entry {
             key,
             comm: Text(comm.to_vec()),
             uid: process.uid,
             gid: process.gid,
             cgroup: process.cgroup,
-            details: if is_read { Arc::default() } else { Arc::clone(&process.details) },
+            details: Details::not_read(),
             count: 0,
             first: at,
             last: at,
@@ -224,11 +222,21 @@ impl Tally {
     }
 }
 
+/// The more is known, the greater.
+fn known(details: &Details) -> (u8, bool, bool) {
+    let state = match details.state {
+        State::NotRead => 0,
+        State::Exited => 1,
+        State::Alive { .. } => 2,
+    };
+    (state, details.unit.is_some() || details.container.is_some(), details.user.is_some())
+}
+
 /// Of what is kept of it, about.
 pub(super) fn bytes(details: &Details) -> usize {
-    let Details::Read { exe, cmdline } = details else { return 0 };
-    let words = cmdline.iter().flatten().map(|word| word.0.len() + size_of::<Text>());
-    exe.as_ref().map_or(0, |exe| exe.0.len()) + words.sum::<usize>() + size_of::<Details>()
+    let mut bytes = 0;
+    details.texts().for_each(|text| bytes += text.0.len() + size_of::<Text>());
+    if bytes == 0 { 0 } else { bytes + size_of::<Details>() }
 }
 
 #[cfg(test)]

@@ -14,11 +14,11 @@ use crate::clock::Clock;
 use crate::diagnose::{Cause, Opinion, Path, Verdict};
 use crate::event::{
     BootNs, Details, End, Holder, Holding, Item, LossReason, Lost, Missing, MissingWhy, NoRoom, Process,
-    SettingChange, Start, Summary, Suppressed, Text,
+    SettingChange, Start, State, Summary, Suppressed, Text,
 };
 use crate::lines::Encoder;
-use crate::sink::Sink as _;
 use crate::sink::words::opinion;
+use crate::sink::{GroupBy, Sink as _};
 use crate::term::Paint;
 
 fn told(items: &[Item]) -> Report {
@@ -422,7 +422,7 @@ fn numbers_of_the_greatest_are_survived() {
         ..End::default()
     };
     let mut full = occupancy(443, u32::MAX);
-    let ended = |pid| Process { details: Details::Exited.into(), ..process(pid, b"java") };
+    let ended = |pid| Process { details: State::Exited.into(), ..process(pid, b"java") };
     let holding = |pid| Holding { holder: Holder::Process(ended(pid)), count: u32::MAX, time_wait: u32::MAX };
     (full.usable, full.holders) = (1, (0..40).map(holding).collect());
     let session = [
@@ -464,4 +464,39 @@ fn times_of_the_greatest_are_survived() {
     for format in [Format::Text, Format::Json, Format::Html] {
         assert!(!written(&mut told(&items), format).is_empty());
     }
+}
+
+#[test]
+fn units_containers_or_pods_have_a_table_where_that_is_asked_for_and_no_failure_is_lost() {
+    let in_unit = |tgid, unit: &[u8], port, count| {
+        let mut row = row(process(tgid, b"java"), port, count, second(1), second(2));
+        let unit = Some(Text(unit.to_vec()));
+        row.process.details = Details { unit, ..Details::from(State::Exited) }.into();
+        row
+    };
+    let rows = [
+        in_unit(1, b"shop.service", 443, 5),
+        in_unit(2, b"shop.service", 444, 6),
+        in_unit(3, b"a<b>\x1b.service", 443, 2),
+        row(process(4, b"cron"), 443, 1, second(1), second(2)),
+    ];
+    let summary = Item::Summary(Summary { rows: rows.to_vec(), other: 3 });
+    let items = [begin(), summary, Item::End(End { failures: 17, delivered: 17, ..End::default() })];
+    let mut by_process = told(&items);
+    assert!(json(&mut by_process)["groups"].is_null());
+    let mut report = told(&items).grouped(GroupBy::Unit);
+    let groups = json(&mut report)["groups"].clone();
+    let said = |row: &Value| (row["unit"].as_str().map(str::to_owned), row["count"].as_u64());
+    let rows: Vec<_> = groups["rows"].as_array().unwrap().iter().map(said).collect();
+    let unit = |name: &str, count| (Some(name.to_owned()), Some(count));
+    assert_eq!(rows, [unit("shop.service", 11), unit("a<b>\u{1b}.service", 2), (None, Some(1))]);
+    assert_eq!((&groups["by"], &groups["others"]["count"]), (&"unit".into(), &3.into()));
+    let text = written(&mut report, Format::Text);
+    assert!(text.contains("shop.service (2 processes)") && text.contains("(no unit) (1 process)"), "{text}");
+    assert!(text.contains("a<b>\\u{1b}.service (1 process)"), "{text}");
+    let html = written(&mut report, Format::Html);
+    assert!(html.contains("Which units failed") && html.contains("a&lt;b&gt;\\u{1b}.service"), "{html}");
+    let mut report = told(&items).grouped(GroupBy::Destination);
+    let text = written(&mut report, Format::Text);
+    assert!(text.find("DESTINATION").unwrap() < text.find("PROGRAM").unwrap(), "{text}");
 }

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::diagnose::{Cause, cause};
-use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Text, Tgid};
+use crate::event::{BootNs, End, Errno, NetnsId, Row, Summary, Tgid};
 use crate::sink::words::columns::{Align, Columns};
-use crate::sink::words::{full_tables, plural, reason_words, wanted};
-use crate::term::{Paint, clean};
+use crate::sink::words::{Group, GroupBy, full_tables, plural, processes, reason_words, unanswered, wanted};
+use crate::term::Paint;
 
 /// Rows that are shown; all are in JSON.
 const SHOWN_ROWS: usize = 40;
 
-/// What rows are shown together by: a program that starts a process for each attempt is one row.
+/// What one row shows: a program that starts a process for each attempt is one, where rows are by process.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-struct Group {
-    comm: Text,
+struct Key {
+    who: Group,
     netns: NetnsId,
     wanted: String,
     errno: Errno,
@@ -33,7 +33,7 @@ struct Sum {
 pub(super) fn total(end: &End) -> String {
     let seconds = end.watched.as_secs_f64();
     if end.failures == 0 {
-        return format!("no failures in {seconds:.1} s{}{}", no_room(end), lost_changes(end));
+        return format!("no failures in {seconds:.1} s{}{}{}", no_room(end), lost_changes(end), untold(end));
     }
     let mut text = format!("{} in {seconds:.1} s: {} shown", plural(end.failures, "failure"), end.delivered);
     // Writing to a String cannot fail, here and below.
@@ -67,6 +67,7 @@ pub(super) fn total(end: &End) -> String {
     }
     text.push_str(&no_room(end));
     text.push_str(&lost_changes(end));
+    text.push_str(&untold(end));
     text
 }
 
@@ -82,25 +83,36 @@ fn lost_changes(end: &End) -> String {
     )
 }
 
+/// Processes of which it is not told who they are.
+fn untold(end: &End) -> String {
+    unanswered(end.lookups_unanswered).map(|line| format!("\nnote: {line}")).unwrap_or_default()
+}
+
 /// What had no room, a line each.
 fn no_room(end: &End) -> String {
     full_tables(end.no_room).into_iter().map(|line| format!("\nnote: {line}")).collect()
 }
 
 /// The table, and a line for each cause in it.
-pub(super) fn table(summary: &Summary, paint: Paint, time_of_day: impl Fn(BootNs) -> String) -> String {
+pub(super) fn table(
+    summary: &Summary,
+    by: GroupBy,
+    paint: Paint,
+    time_of_day: impl Fn(BootNs) -> String,
+) -> String {
     let mut text = String::new();
     if summary.rows.is_empty() && summary.other == 0 {
         return text;
     }
-    let sums = sums(&summary.rows);
+    let sums = sums(&summary.rows, by);
     let rows: Vec<[String; 8]> = sums.iter().take(SHOWN_ROWS).map(|sum| cells(sum, &time_of_day)).collect();
     let mut usual = [8, 14, 21, 13, 15, 10, 12, 12].map(|width| (Align::Left, width));
     usual[0].0 = Align::Right;
     let mut columns = Columns::new(usual);
     rows.iter().for_each(|row| columns.fit(row));
+    let who = if by == GroupBy::Destination { "PROCESSES".to_owned() } else { by.word().to_uppercase() };
     let heading =
-        ["COUNT", "PROCESS", "DESTINATION", "ERRNO", "CAUSE", "NETNS", "FIRST", "LAST"].map(str::to_owned);
+        ["COUNT", &who, "DESTINATION", "ERRNO", "CAUSE", "NETNS", "FIRST", "LAST"].map(str::to_owned);
     let _ = writeln!(text, "\n{}", paint.faint(&columns.line(&heading)));
     for row in &rows {
         let _ = writeln!(text, "{}", columns.line(row));
@@ -119,11 +131,11 @@ pub(super) fn table(summary: &Summary, paint: Paint, time_of_day: impl Fn(BootNs
     text
 }
 
-fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
+fn sums(rows: &[Row], by: GroupBy) -> Vec<(Key, Sum)> {
     let mut sums = BTreeMap::new();
     for row in rows {
-        let group = Group {
-            comm: row.process.comm.clone(),
+        let group = Key {
+            who: by.group(&row.process.comm, &row.process.details, &row.fault),
             netns: row.netns,
             wanted: wanted(&row.fault),
             errno: row.fault.errno,
@@ -145,19 +157,20 @@ fn sums(rows: &[Row]) -> Vec<(Group, Sum)> {
     sums
 }
 
-fn process(comm: &Text, processes: &BTreeSet<(Tgid, BootNs)>) -> String {
-    let name = clean(&comm.0);
-    match (processes.len(), processes.first()) {
-        (1, Some((Tgid(0), _))) => "(unknown)".to_owned(),
-        (1, Some((tgid, _))) => format!("{name} (pid {})", tgid.0),
-        (count, _) => format!("{name} ({count} processes)"),
+fn who(of: &Group, identities: &BTreeSet<(Tgid, BootNs)>) -> String {
+    let count = identities.len();
+    match (of, identities.first()) {
+        (Group::Process(_), Some((Tgid(0), _))) if count == 1 => "(unknown)".to_owned(),
+        (Group::Process(_), Some((tgid, _))) if count == 1 => format!("{} (pid {})", of.name(), tgid.0),
+        (Group::Destination(_), _) => processes(count),
+        _ => format!("{} ({})", of.name(), processes(count)),
     }
 }
 
-fn cells((group, sum): &(Group, Sum), time_of_day: &impl Fn(BootNs) -> String) -> [String; 8] {
+fn cells((group, sum): &(Key, Sum), time_of_day: &impl Fn(BootNs) -> String) -> [String; 8] {
     [
         sum.count.to_string(),
-        process(&group.comm, &sum.processes),
+        who(&group.who, &sum.processes),
         group.wanted.clone(),
         group.errno.name(),
         group.cause.name().to_owned(),

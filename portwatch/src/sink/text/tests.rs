@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use super::{Sink as _, Text as TextSink};
+use super::{GroupBy, Sink as _, Text as TextSink};
 use crate::event::{
-    BootNs, CgroupId, Details, End, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId, NoRoom,
-    PortRange, Process, Row, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start, Summary, Text,
-    Tgid, Tid,
+    BootNs, CgroupId, Container, Details, End, Failure, Fault, Filter, Item, LossReason, Lost, NetnsId,
+    NoRoom, PortRange, Process, Row, Runtime, SearchRow, SearchTimes, Searches, SettingChange, Stage, Start,
+    State, Summary, Text, Tgid, Tid,
 };
 use crate::term::Paint;
 
@@ -17,7 +17,7 @@ fn fault(address: &str, stage: Stage) -> Fault {
     Fault { stage, ..Fault::no_port(address.parse::<SocketAddr>().unwrap()) }
 }
 
-fn process(tgid: u32, comm: &[u8], details: Details) -> Process {
+fn process(tgid: u32, comm: &[u8], details: State) -> Process {
     Process {
         tgid: Tgid(tgid),
         start: BootNs(1),
@@ -30,7 +30,7 @@ fn process(tgid: u32, comm: &[u8], details: Details) -> Process {
     }
 }
 
-fn failure(comm: &[u8], destination: &str, details: Details) -> Item {
+fn failure(comm: &[u8], destination: &str, details: State) -> Item {
     Item::Failure(Failure {
         at: BootNs(2_123_000_000),
         fault: fault(destination, Stage::PortSearch),
@@ -45,7 +45,7 @@ fn failure(comm: &[u8], destination: &str, details: Details) -> Item {
 
 fn row(tgid: u32, comm: &[u8], destination: &str, count: u64) -> Row {
     Row {
-        process: process(tgid, comm, Details::NotRead),
+        process: process(tgid, comm, State::NotRead),
         netns: NetnsId(4_026_531_840),
         fault: fault(destination, Stage::PortSearch),
         count,
@@ -55,6 +55,10 @@ fn row(tgid: u32, comm: &[u8], destination: &str, count: u64) -> Row {
 }
 
 fn shown(items: Vec<Item>) -> String {
+    grouped(GroupBy::Process, items)
+}
+
+fn grouped(by: GroupBy, items: Vec<Item>) -> String {
     let start = Start {
         version: "0".to_owned(),
         host: Text(b"h".to_vec()),
@@ -69,7 +73,7 @@ fn shown(items: Vec<Item>) -> String {
         first_part: None,
     };
     let mut output = Vec::new();
-    let mut sink = TextSink::new(&mut output, Paint::Plain, TimeZone::UTC);
+    let mut sink = TextSink::new(&mut output, Paint::Plain, TimeZone::UTC).grouped(by);
     for item in [vec![Item::Start(start)], items].concat() {
         sink.item(&item, &[]).unwrap();
     }
@@ -89,17 +93,18 @@ fn end(failures: u64, delivered: u64, lost: Vec<(LossReason, u64)>) -> Item {
         owners: None,
         no_room: NoRoom::default(),
         sysctls_lost: 0,
+        lookups_unanswered: 0,
         watched: Duration::from_millis(1250),
     })
 }
 
 #[test]
 fn a_failure_is_one_line_below_one_heading() {
-    let read = Details::Read { exe: Some(Text(b"/usr/bin/curl".to_vec())), cmdline: None };
+    let read = State::Alive { exe: Some(Text(b"/usr/bin/curl".to_vec())), cmdline: None };
     let text = shown(vec![
         failure(b"curl", "127.0.0.1:8080", read),
-        failure(b"curl", "[2001:db8:1:2:3:4:5:6]:443", Details::Exited),
-        failure(b"curl", "127.0.0.1:8080", Details::NotRead),
+        failure(b"curl", "[2001:db8:1:2:3:4:5:6]:443", State::Exited),
+        failure(b"curl", "127.0.0.1:8080", State::NotRead),
     ]);
     let expected = "\
 TIME (UTC)    PID      COMM             ERRNO          SOURCE           DESTINATION            PORT RANGE   CAUSE              NETNS       EXE
@@ -110,9 +115,81 @@ TIME (UTC)    PID      COMM             ERRNO          SOURCE           DESTINAT
     assert_eq!(text, expected);
 }
 
+/// In this unit, and in a container of this number of digits.
+fn details(state: State, unit: &str, digits: usize) -> Details {
+    let id = Text(b"3f084b4c7b789c1a"[..digits].to_vec());
+    let container = (digits > 0).then_some(Container { id, runtime: Some(Runtime::Docker), name: None });
+    Details { unit: Some(Text(unit.as_bytes().to_vec())), container, ..Details::from(state) }
+}
+
+#[test]
+fn a_line_ends_with_where_the_process_runs_also_when_it_has_ended() {
+    let cases = [
+        (details(State::Exited, "nginx.service", 0), "(exited) in nginx.service"),
+        (details(State::NotRead, "docker-x.scope", 16), "- in docker 3f084b4c7b78"),
+        (details(State::Exited, "a\x1b[2J.service", 0), "(exited) in a\\u{1b}[2J.service"),
+    ];
+    for (details, expected) in cases {
+        let Item::Failure(mut failed) = failure(b"curl", "127.0.0.1:8080", State::NotRead) else { panic!() };
+        failed.process.details = details.into();
+        let text = shown(vec![Item::Failure(failed)]);
+        assert!(text.lines().nth(1).unwrap().ends_with(&format!("  {expected}")), "{text}");
+    }
+}
+
+#[test]
+fn the_summary_counts_together_what_was_asked_for() {
+    let mut rows = [
+        row(1, b"curl", "127.0.0.1:8080", 2),
+        row(2, b"wget", "127.0.0.1:8080", 3),
+        row(3, b"nc", "127.0.0.1:8080", 1),
+    ];
+    for row in &mut rows[..2] {
+        row.process.details = details(State::Exited, "shop.service", 16).into();
+    }
+    let cases = [
+        (
+            GroupBy::Process,
+            "PROCESS",
+            vec!["3         wget (pid 2)", "2         curl (pid 1)", "1         nc (pid 3)"],
+        ),
+        (
+            GroupBy::Unit,
+            "UNIT",
+            vec!["5         shop.service (2 processes)", "1         (no unit) (1 process)"],
+        ),
+        (
+            GroupBy::Container,
+            "CONTAINER",
+            vec!["5         docker 3f084b4c7b789c1a (2 processes)", "1         (no container) (1 process)"],
+        ),
+        (GroupBy::Pod, "POD", vec!["6         (no pod) (3 processes)"]),
+        (GroupBy::Destination, "PROCESSES", vec!["6         3 processes"]),
+    ];
+    for (by, heading, expected) in cases {
+        let summary = Item::Summary(Summary { rows: rows.to_vec(), other: 0 });
+        let text = grouped(by, vec![summary, end(6, 6, Vec::new())]);
+        let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+        let at = lines.iter().position(|line| line.starts_with("COUNT")).unwrap();
+        assert_eq!(lines[at].split_whitespace().nth(1), Some(heading), "{text}");
+        let found: Vec<&str> = lines[at + 1..at + 1 + expected.len()].to_vec();
+        for (found, expected) in found.iter().zip(&expected) {
+            let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+            assert!(words(found).starts_with(&words(expected)), "{by:?}: {found}");
+        }
+        assert_eq!(lines[at + 1 + expected.len()], "", "{text}");
+    }
+}
+
+#[test]
+fn that_proc_did_not_answer_is_said_at_the_end() {
+    let text = shown(vec![Item::End(End { lookups_unanswered: 2, ..End::default() })]);
+    assert!(text.contains("\nnote: 2 times /proc did not tell in time who a process is"), "{text}");
+}
+
 #[test]
 fn a_name_cannot_act_on_the_terminal_or_forge_a_line() {
-    let text = shown(vec![failure(b"a\x1b[2J\nb\xff", "127.0.0.1:1", Details::NotRead)]);
+    let text = shown(vec![failure(b"a\x1b[2J\nb\xff", "127.0.0.1:1", State::NotRead)]);
     assert_eq!(text.lines().count(), 2, "{text}");
     assert!(text.contains("a\\u{1b}[2J\\nb\\xff"), "{text}");
     assert!(!text.contains('\x1b'));
@@ -178,7 +255,7 @@ fn change(key: &[u8], old: Option<&str>, new: &str, by: Option<&[u8]>) -> Item {
         netns: NetnsId(4),
         old: old.map(str::to_owned),
         new: new.to_owned(),
-        by: by.map(|comm| process(4711, comm, Details::NotRead)),
+        by: by.map(|comm| process(4711, comm, State::NotRead)),
     })
 }
 

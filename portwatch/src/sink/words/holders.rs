@@ -5,7 +5,8 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::event::{Details, Holder, Holding, Text, Tgid};
+use crate::event::{Holder, Holding, Text, Tgid};
+use crate::sink::words::runs_in;
 use crate::term::clean;
 
 /// Holders of a row that are named.
@@ -60,7 +61,7 @@ pub(in crate::sink) fn entries(holders: &[Holding]) -> Vec<Entry> {
     let mut ended: BTreeMap<&Text, Ended> = BTreeMap::new();
     for Holding { holder, count, time_wait } in holders {
         let has_ended = match holder {
-            Holder::Process(process) if *process.details == Details::Exited => {
+            Holder::Process(process) if process.details.has_exited() => {
                 Some((&process.comm, 1, Some(process.tgid)))
             }
             Holder::Processes { comm: Some(comm), number, exited: true } => Some((comm, *number, None)),
@@ -79,7 +80,10 @@ pub(in crate::sink) fn entries(holders: &[Holding]) -> Vec<Entry> {
                 format!("{} ({number} more processes)", clean(&comm.0))
             }
             Holder::Processes { comm: None, number, .. } => format!("{number} more processes"),
-            Holder::Process(process) => format!("{} (pid {})", clean(&process.comm.0), process.tgid.0),
+            Holder::Process(process) => {
+                let place = runs_in(&process.details).map(|place| format!(", {place}")).unwrap_or_default();
+                format!("{} (pid {}{place})", clean(&process.comm.0), process.tgid.0)
+            }
             Holder::TimeWait => "nobody (TIME_WAIT)".to_owned(),
             Holder::Closed => "nobody (closed)".to_owned(),
             Holder::NotFound => "unknown".to_owned(),
@@ -106,9 +110,9 @@ fn shown(Entry { name, count, time_wait }: &Entry) -> String {
 #[cfg(test)]
 mod tests {
     use super::held_by;
-    use crate::event::{BootNs, CgroupId, Details, Holder, Holding, Process, Text, Tgid};
+    use crate::event::{BootNs, CgroupId, Holder, Holding, Process, State, Text, Tgid};
 
-    fn of(tgid: u32, comm: &[u8], details: Details, count: u32, time_wait: u32) -> Holding {
+    fn of(tgid: u32, comm: &[u8], state: State, count: u32, time_wait: u32) -> Holding {
         let process = Process {
             tgid: Tgid(tgid),
             start: BootNs(1),
@@ -117,13 +121,13 @@ mod tests {
             uid: 0,
             gid: 0,
             cgroup: CgroupId(1),
-            details: details.into(),
+            details: state.into(),
         };
         Holding { holder: Holder::Process(process), count, time_wait }
     }
 
-    fn alive() -> Details {
-        Details::Read { exe: None, cmdline: None }
+    fn alive() -> State {
+        State::Alive { exe: None, cmdline: None }
     }
 
     #[test]
@@ -134,13 +138,13 @@ mod tests {
             ("some", vec![of(812, b"curl", alive(), 9, 7)], "curl (pid 812) 9 (7 in TIME_WAIT)"),
             (
                 "all of one that has ended",
-                vec![of(812, b"curl", Details::Exited, 26837, 26837)],
+                vec![of(812, b"curl", State::Exited, 26837, 26837)],
                 "curl (pid 812, exited) 26837 in TIME_WAIT",
             ),
             ("nobody's", vec![nobody], "nobody (TIME_WAIT) 4"),
             (
                 "a name made to confuse",
-                vec![of(812, b"a\x1b[2J", Details::Exited, 1, 1)],
+                vec![of(812, b"a\x1b[2J", State::Exited, 1, 1)],
                 "a\\u{1b}[2J (pid 812, exited) 1 in TIME_WAIT",
             ),
         ];
@@ -152,9 +156,9 @@ mod tests {
     #[test]
     fn processes_that_have_ended_are_one_by_their_name() {
         let mut holders = vec![of(5, b"nginx", alive(), 30, 0)];
-        holders.extend((100..120).map(|pid| of(pid, b"curl", Details::Exited, 2, 2)));
+        holders.extend((100..120).map(|pid| of(pid, b"curl", State::Exited, 2, 2)));
         holders.extend((200..202).map(|pid| of(pid, b"curl", alive(), 1, 0)));
-        holders.push(of(300, b"wget", Details::Exited, 1, 1));
+        holders.push(of(300, b"wget", State::Exited, 1, 1));
         assert_eq!(
             held_by(&holders),
             "curl (20 processes, exited) 40 in TIME_WAIT, nginx (pid 5) 30, curl (pid 200) 1, 2 more"

@@ -4,6 +4,7 @@
 //! which sink asks, and where on a page it stands.
 
 pub(in crate::sink) mod columns;
+mod group;
 mod holders;
 pub(super) mod opinion;
 pub(in crate::sink) mod verdict;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 use crate::event::{Call, Fault, LossReason, NoRoom, Occupancy, Process, Protocol, SocketState, Tgid};
 
+pub use group::GroupBy;
+pub(super) use group::{Group, runs_in};
 pub(super) use holders::{entries, held_by};
 
 /// Where detail was lost, in words.
@@ -42,6 +45,19 @@ pub(in crate::sink) fn full_tables(NoRoom { callers, details, repeats, owners }:
         format!("tables of the kernel side were full: {} {cost}", plural(count, what))
     })
     .collect()
+}
+
+/// So many processes.
+pub(in crate::sink) fn processes(count: usize) -> String {
+    if count == 1 { "1 process".to_owned() } else { format!("{count} processes") }
+}
+
+/// Processes that are told without what /proc knows of them, as it took too long.
+pub(in crate::sink) fn unanswered(count: u64) -> Option<String> {
+    let times = plural(count, "time");
+    (count > 0).then(|| {
+        format!("{times} /proc did not tell in time who a process is: executable, arguments or names may be missing")
+    })
 }
 
 pub(in crate::sink) fn pid(process: &Process) -> String {

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 use tokio::time::{sleep_until, timeout};
 
+use crate::enrich::Enricher;
 use crate::event::{BootNs, Call, Destination, Errno, Failure, Fault, NetnsId, Protocol, Snapshot, Stage};
 use crate::ports::{Netns, PortsError, Query};
 use crate::source::survey::{Connected, Survey};
@@ -98,19 +99,27 @@ pub(super) struct Surveys {
     regular: Option<Regular>,
     spare_calls: bool,
     connected: Arc<Connected>,
+    /// For a survey in place of one that is lost.
+    enricher: Enricher,
     /// Refusals that were told.
     told: Vec<String>,
 }
 
 impl Surveys {
     /// Looks wherever ports run short, and at this; with few system calls, if these are to be spared. Who connected a socket
-    /// `connected` says.
-    pub(super) fn new(regular: Option<Regular>, connected: Arc<Connected>, spare_calls: bool) -> Self {
+    /// `connected` says, who somebody is `enricher` finds out.
+    pub(super) fn new(
+        regular: Option<Regular>,
+        connected: Arc<Connected>,
+        spare_calls: bool,
+        enricher: Enricher,
+    ) -> Self {
         Self {
             seen: HashMap::default(),
             waiting: VecDeque::new(),
             recent: VecDeque::new(),
-            survey: Some(Survey::new()),
+            survey: Some(Survey::new(enricher.beside())),
+            enricher,
             running: None,
             not_before: Instant::now(),
             regular,
@@ -193,7 +202,7 @@ impl Surveys {
         let now = Instant::now();
         let Ok(Answer { survey, result, took, reason }) = answer else {
             log::warn!("a look at who holds the ports ended without an answer");
-            self.survey = Some(Survey::new());
+            self.survey = Some(Survey::new(self.enricher.beside()));
             return None;
         };
         self.survey = Some(survey);

@@ -21,7 +21,7 @@ use super::wall::WallNs;
 use super::{places::Use, story};
 use crate::diagnose::{counted, grouped, lasting};
 use crate::event::{Errnos, Filter, LossReason};
-use crate::sink::words::reason_words;
+use crate::sink::words::{GroupBy, reason_words};
 use crate::term::clean;
 use plot::Marks;
 
@@ -61,8 +61,10 @@ pub(super) fn write(model: &Model<'_>, output: &mut dyn Write, zone: &TimeZone) 
                     (evidence::verdicts(model, &dial))
                     @if let Some(chart) = &model.failures { (failures(model, chart, &marks)) }
                     (ports::over_time(model, &marks))
+                    (tables::groups(model, &dial))
+                    @if model.group_by == GroupBy::Destination { (tables::destinations(model, &dial)) }
                     (tables::who(model, &dial))
-                    (tables::destinations(model, &dial))
+                    @if model.group_by != GroupBy::Destination { (tables::destinations(model, &dial)) }
                     (ports::holders(model, &dial))
                     (tables::settings(model, &dial))
                     (tables::searches(model))

@@ -9,13 +9,32 @@ use crate::event::{Details, Namespace, Text};
 use crate::sink::report::dial::Dial;
 use crate::sink::report::groups::{Sum, Top};
 use crate::sink::report::model::Model;
-use crate::sink::words::short;
+use crate::sink::words::{Group, GroupBy, processes, runs_in, short};
 use crate::term::clean;
 
 /// Rows that are shown at once; the others can be unfolded.
 const OPEN: usize = 15;
 /// Characters of arguments, and of a value.
 const TEXT: usize = 160;
+
+/// Units, containers or pods.
+pub(super) fn groups(model: &Model<'_>, dial: &Dial) -> Markup {
+    let Some(groups) = &model.groups else { return Markup::default() };
+    let name = |sum: &Sum<'_, (u16, Group)>| {
+        html! {
+            span {
+                b { (sum.of.1.name()) } ", " (processes(sum.processes))
+                @if let Some(host) = model.host(sum.of.0) { span.sub { "on " (clean(&host.0)) } }
+            }
+        }
+    };
+    let [kind, heading] = match model.group_by {
+        GroupBy::Container => ["Container", "Which containers failed"],
+        GroupBy::Pod => ["Pod", "Which pods failed"],
+        GroupBy::Unit | GroupBy::Process | GroupBy::Destination => ["Unit", "Which units failed"],
+    };
+    section(model, "groups", heading, &html! { (table(model, dial, kind, groups, name)) })
+}
 
 /// Programs.
 pub(super) fn who(model: &Model<'_>, dial: &Dial) -> Markup {
@@ -26,7 +45,7 @@ pub(super) fn who(model: &Model<'_>, dial: &Dial) -> Markup {
             span {
                 b data-comm="" { (comm) }
                 @if sum.processes == 1 { " (pid " (most.key.tgid.0) ")" } @else { ", " (grouped(sum.processes as u64)) " processes" }
-                span.sub { (executable(of.exe, &most.details)) " · user " (of.uid) " · control group " (most.cgroup.0) }
+                span.sub { (executable(of.exe, &most.details)) " · user " (of.uid) " · control group " (most.cgroup.0) @if let Some(place) = runs_in(&most.details) { " · " (place) } }
                 @if let Some(arguments) = arguments(&most.details) { span.sub.code { (arguments) } }
                 @if let Some(host) = model.host(of.host) { span.sub { "on " (clean(&host.0)) } }
             }
@@ -131,14 +150,13 @@ pub(super) fn share(part: u64, whole: u64) -> Markup {
 fn executable(exe: Option<&Text>, details: &Details) -> String {
     match exe {
         Some(exe) => clean(&exe.0),
-        None if *details == Details::Exited => "exited before it could be looked at".to_owned(),
+        None if details.has_exited() => "exited before it could be looked at".to_owned(),
         None => "executable not known".to_owned(),
     }
 }
 
 fn arguments(details: &Details) -> Option<String> {
-    let Details::Read { cmdline: Some(words), .. } = details else { return None };
-    let words: Vec<String> = words.iter().map(|word| clean(&word.0)).collect();
+    let words: Vec<String> = details.cmdline()?.iter().map(|word| clean(&word.0)).collect();
     Some(cut(&words.join(" "))).filter(|words| !words.is_empty())
 }
 

@@ -1,9 +1,7 @@
 //! Rows from what is seen, counted and summed up.
 
-use std::sync::Arc;
-
 use super::{Key, MOST, Tally, Times};
-use crate::event::{Details, Fault, NetnsId, Process, Text};
+use crate::event::{Fault, NetnsId, Process, State, Text};
 use crate::sink::report::wall::WallNs;
 
 fn fault() -> Fault {
@@ -66,13 +64,13 @@ fn details_are_learnt_whenever_they_are_told_and_are_bounded() {
     let mut tally = Tally::default();
     tally.saw(key, &process, WallNs(1));
     let exe = Text(b"/usr/bin/java".to_vec());
-    process.details = Arc::new(Details::Read { exe: Some(exe.clone()), cmdline: None });
+    process.details = State::Alive { exe: Some(exe.clone()), cmdline: None }.into();
     tally.learn(key, &process, WallNs(2));
     tally.close();
-    assert_eq!(*tally.rows().next().unwrap().details, Details::Read { exe: Some(exe), cmdline: None });
+    assert_eq!(tally.rows().next().unwrap().details.state, State::Alive { exe: Some(exe), cmdline: None });
     for tgid in 2..2000 {
         let (key, mut process) = super::tests::key(tgid);
-        process.details = Arc::new(Details::Read { exe: Some(Text(vec![b'x'; 65_536])), cmdline: None });
+        process.details = State::Alive { exe: Some(Text(vec![b'x'; 65_536])), cmdline: None }.into();
         tally.saw(key, &process, WallNs(1));
     }
     assert!(tally.details_bytes <= super::DETAILS_BYTES);

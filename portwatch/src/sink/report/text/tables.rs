@@ -9,7 +9,7 @@ use crate::sink::report::dial::Dial;
 use crate::sink::report::groups::{Sum, Top};
 use crate::sink::report::model::Model;
 use crate::sink::words::columns::{Align, Columns};
-use crate::sink::words::{plural, reason_words, short};
+use crate::sink::words::{GroupBy, plural, processes, reason_words, runs_in, short};
 use crate::term::{Paint, clean};
 
 /// Rows of a table.
@@ -20,6 +20,22 @@ const VALUE: usize = 60;
 /// All tables that have a row.
 pub(super) fn all(model: &Model<'_>, output: &mut dyn Write, paint: Paint, dial: &Dial) -> io::Result<()> {
     let total = model.ledger.failures;
+    let destinations = |output: &mut dyn Write| {
+        table(output, paint, total, dial, "destinations", ["DESTINATION", ""], &model.destinations, |sum| {
+            [sum.of.clone(), String::new()]
+        })
+    };
+    let by = model.group_by;
+    if let Some(groups) = &model.groups {
+        let heading = by.word().to_uppercase();
+        table(output, paint, total, dial, &format!("{}s", by.word()), [&heading, ""], groups, |sum| {
+            let processes = processes(sum.processes);
+            [with_host(model, sum.of.0, format!("{} ({processes})", sum.of.1.name())), String::new()]
+        })?;
+    }
+    if by == GroupBy::Destination {
+        destinations(output)?;
+    }
     table(output, paint, total, dial, "programs", ["PROGRAM", "EXECUTABLE"], &model.programs, |sum| {
         let of = &sum.of;
         let who = match sum.processes {
@@ -27,11 +43,15 @@ pub(super) fn all(model: &Model<'_>, output: &mut dyn Write, paint: Paint, dial:
             many => format!("{} ({many} processes)", clean(&of.comm.0)),
         };
         let exe = of.exe.map_or_else(|| unread(&sum.most.details).to_owned(), |exe| clean(&exe.0));
-        [with_host(model, of.host, who), exe]
+        let place = runs_in(&sum.most.details).filter(|_| sum.processes == 1);
+        [
+            with_host(model, of.host, who),
+            place.map_or_else(|| exe.clone(), |place| format!("{exe} in {place}")),
+        ]
     })?;
-    table(output, paint, total, dial, "destinations", ["DESTINATION", ""], &model.destinations, |sum| {
-        [sum.of.clone(), String::new()]
-    })?;
+    if by != GroupBy::Destination {
+        destinations(output)?;
+    }
     table(output, paint, total, dial, "network namespaces", ["NETNS", ""], &model.namespaces, |sum| {
         [with_host(model, sum.of.0, sum.of.1.0.to_string()), String::new()]
     })?;
@@ -51,7 +71,7 @@ fn with_host(model: &Model<'_>, host: u16, text: String) -> String {
 }
 
 fn unread(details: &Details) -> &'static str {
-    if *details == Details::Exited { "(exited)" } else { "-" }
+    if details.has_exited() { "(exited)" } else { "-" }
 }
 
 #[expect(clippy::too_many_arguments, reason = "a table is what all of these say")]
