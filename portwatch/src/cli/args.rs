@@ -47,7 +47,7 @@ Exit codes: 0 done · 1 failed while running · 2 usage · 3 found what --fail-o
 impl Args {
     /// Those of the process; ends it where they are wrong, or ask for help.
     pub(super) fn of_process() -> Self {
-        let mut command = Self::command().mut_subcommand("serve", serve::offered);
+        let mut command = Self::offered();
         let matches = command.get_matches_mut();
         // Options of `trace` before another command, or before itself, would be taken and forgotten.
         let is_given = |option: &&Arg| matches.value_source(option.get_id().as_str()) == Some(CommandLine);
@@ -68,6 +68,11 @@ impl Args {
             command.error(ErrorKind::ArgumentConflict, message).exit();
         }
         Self::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    }
+
+    /// What there is to choose from: no command has options that are of no use to it.
+    pub(super) fn offered() -> clap::Command {
+        Self::command().mut_subcommand("serve", serve::offered)
     }
 }
 

@@ -3,7 +3,7 @@
 //! In: the name of a command, or none for the program. Out: sections of text. What `--help` says is not here: it comes
 //! from the definitions of the arguments, which [`definition`] hands out. Must not know: how a page is written.
 
-use clap::{Command, CommandFactory as _};
+use clap::Command;
 
 use super::args::Args;
 
@@ -19,7 +19,7 @@ pub struct Section {
 /// The command line as `--help` and completions know it.
 #[must_use]
 pub fn definition() -> Command {
-    Args::command()
+    Args::offered()
 }
 
 /// What the page of `command` says behind its options; that of the program itself where there is none.
@@ -27,7 +27,7 @@ pub fn definition() -> Command {
 pub fn sections(command: Option<&str>) -> Vec<Section> {
     let files = match command {
         None => &FILES[..],
-        Some("trace" | "doctor") => &FILES[..1],
+        Some("trace" | "serve" | "doctor") => &FILES[..1],
         Some("record") => &FILES[1..],
         Some(_) => &[],
     };
@@ -48,6 +48,7 @@ pub fn see_also(command: Option<&str>) -> &'static [&'static str] {
     match command {
         None => &["ss(8)", "ip(7)", "tcp(7)", "udp(7)", "connect(2)", "bind(2)", "bpf(2)", "capabilities(7)"],
         Some("trace" | "record") => &["connect(2)", "bind(2)", "ip(7)", "tcp(7)"],
+        Some("serve") => &["prometheus(1)", "promtool(1)"],
         Some("ports") => &["ss(8)", "ip(7)", "ip-netns(8)", "sock_diag(7)"],
         Some("doctor") => &["bpf(2)", "capabilities(7)", "setcap(8)", "kernel_lockdown(7)"],
         Some("replay" | "report") => &["zstd(1)", "jq(1)"],
@@ -85,7 +86,7 @@ const EXITS: [Exit; 5] = [
     Exit {
         code: "69",
         means: "This host cannot be traced as things are: stderr says what is missing and what to do (doctor: stdout).",
-        of: &["trace", "record", "doctor"],
+        of: &["trace", "record", "serve", "doctor"],
     },
 ];
 

@@ -27,8 +27,8 @@ use crate::event::{BootNs, CgroupId, Details, Process, Tgid};
 use cgroup::Cgroups;
 use look::{Places, Question};
 use lookup::{Look, READERS, Readers, Slip};
-use pods::Pods;
 pub use own::usage;
+use pods::Pods;
 pub use sysctls::Sysctls;
 use users::Users;
 

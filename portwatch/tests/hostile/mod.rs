@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portwatch::event::{
-    BootNs, Call, Cgroup, CgroupId, Details, End, Errno, Failure, Fault, Filter, Holder, Holding, Item,
-    Missing, MissingWhy, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Row, Scope,
-    SettingChange, Settings, Snapshot, SocketState, Stage, Start, Summary, Text, Tgid, Tid,
+    BootNs, Call, Cgroup, CgroupId, Container, Details, End, Errno, Failure, Fault, Filter, Holder, Holding,
+    Item, Missing, MissingWhy, Namespace, NetnsId, Occupancy, Pod, PodName, PortRange, Process, Protocol,
+    Row, Runtime, Scope, SettingChange, Settings, Snapshot, SocketState, Stage, Start, State, Summary, Text,
+    Tgid, Tid,
 };
 
 /// Says which names these are, should a test fail.
@@ -139,9 +140,17 @@ fn words(name: &[u8]) -> String {
 }
 
 fn process(tgid: u32, name: &[u8]) -> Process {
-    let details = Details::Read {
+    let state = State::Alive {
         exe: Some(Text([b"/opt/", name].concat())),
         cmdline: Some(vec![text(name), text(b"--name"), text(name)]),
+    };
+    let pod = PodName { namespace: text(name), name: text(name) };
+    let details = Details {
+        state,
+        user: Some(text(name)),
+        unit: Some(text(name)),
+        container: Some(Container { id: text(name), runtime: Some(Runtime::Docker), name: Some(text(name)) }),
+        pod: Some(Pod { uid: text(name), name: Some(pod) }),
     };
     Process {
         tgid: Tgid(tgid),
