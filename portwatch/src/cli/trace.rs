@@ -25,12 +25,13 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     // Before attaching, so that a signal in between is not lost.
     let stop = stop(args.live.duration, true)?;
     let session = Session::begin(&args.live, Pace::default(), stop)?;
-    session.say_ready("");
     let output = BufWriter::new(Output::new());
     let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
         Box::new(Text::new(output, paint, TimeZone::system()))
     };
+    session.confine(false);
+    session.say_ready("");
     session.run(&mut [&mut *sink]).await.detach()
 }
