@@ -9,9 +9,9 @@ use nix::unistd::{AccessFlags, faccessat};
 
 use super::Duty;
 
-/// A capability that is kept.
+/// A capability, and the use there is for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct Right {
     /// As in capabilities(7).
     pub name: &'static str,
     /// For what.
@@ -21,11 +21,11 @@ pub struct Kept {
 /// A capability that there is a use for.
 pub(super) struct Use {
     capability: Capability,
-    kept: Kept,
+    right: Right,
 }
 
 const fn needed(capability: Capability, name: &'static str, why: &'static str) -> Use {
-    Use { capability, kept: Kept { name, why } }
+    Use { capability, right: Right { name, why } }
 }
 
 const PTRACE: Use = needed(
@@ -91,12 +91,13 @@ fn without_all(asked: impl FnOnce() -> bool) -> bool {
     answer
 }
 
-/// Gives up all but those of `uses` that this thread has, and what `maps` turns out to need.
-pub(super) fn keep(uses: &[Use], maps: Option<fn() -> bool>) -> Result<Vec<Kept>, String> {
+/// Gives up all but those of `uses` that this thread has, and what `maps` turns out to need: what is kept, and what there
+/// would have been a use for.
+pub(super) fn keep(uses: &[Use], maps: Option<fn() -> bool>) -> Result<[Vec<Right>; 2], String> {
     try_to_keep(uses, maps).map_err(|error| error.to_string())
 }
 
-fn try_to_keep(uses: &[Use], maps: Option<fn() -> bool>) -> Result<Vec<Kept>, CapsError> {
+fn try_to_keep(uses: &[Use], maps: Option<fn() -> bool>) -> Result<[Vec<Right>; 2], CapsError> {
     let permitted = caps::read(None, CapSet::Permitted)?;
     // What a file that is executed could give; a process without this right can neither, and has no_new_privs.
     if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
@@ -105,7 +106,8 @@ fn try_to_keep(uses: &[Use], maps: Option<fn() -> bool>) -> Result<Vec<Kept>, Ca
         }
     }
     caps::clear(None, CapSet::Ambient)?;
-    let mut kept: Vec<&Use> = uses.iter().filter(|used| permitted.contains(&used.capability)).collect();
+    let (mut kept, lacking): (Vec<&Use>, Vec<&Use>) =
+        uses.iter().partition(|used| permitted.contains(&used.capability));
     let set = |kept: &[&Use]| kept.iter().map(|used| used.capability).collect::<CapsHashSet>();
     caps::set(None, CapSet::Effective, &set(&kept))?;
     if let Some(answers) = maps
@@ -117,5 +119,5 @@ fn try_to_keep(uses: &[Use], maps: Option<fn() -> bool>) -> Result<Vec<Kept>, Ca
     }
     caps::set(None, CapSet::Permitted, &set(&kept))?;
     caps::clear(None, CapSet::Inheritable)?;
-    Ok(kept.into_iter().map(|used| used.kept.clone()).collect())
+    Ok([kept, lacking].map(|uses| uses.into_iter().map(|used| used.right.clone()).collect()))
 }

@@ -14,7 +14,7 @@ use std::sync::OnceLock;
 
 use nix::sys::prctl::set_no_new_privs;
 
-pub use capabilities::Kept;
+pub use capabilities::Right;
 
 /// What a thread, and those that it starts, still have to do. Everything else is given up.
 pub enum Duty<'a> {
@@ -44,7 +44,9 @@ pub struct Looking {
 #[derive(Debug)]
 pub struct Confined {
     /// Capabilities that it keeps.
-    pub kept: Vec<Kept>,
+    pub kept: Vec<Right>,
+    /// Those that it would have kept, and never had.
+    pub lacking: Vec<Right>,
     /// Why it may have others as well.
     pub capabilities: Result<(), String>,
     /// Why it may still gain privileges by executing a file.
@@ -65,11 +67,11 @@ pub fn confine(duty: &Duty<'_>) -> Confined {
     let kept = capabilities::keep(&duty.capabilities(), duty.maps());
     let landlock = files::restrict(duty);
     let seccomp = calls::allow(duty);
-    let (kept, capabilities) = match kept {
-        Ok(kept) => (kept, Ok(())),
-        Err(error) => (Vec::new(), Err(error)),
+    let ([kept, lacking], capabilities) = match kept {
+        Ok(rights) => (rights, Ok(())),
+        Err(error) => (Default::default(), Err(error)),
     };
-    let confined = Confined { kept, capabilities, no_new_privs, landlock, seccomp };
+    let confined = Confined { kept, lacking, capabilities, no_new_privs, landlock, seccomp };
     confined.log(duty.name());
     if let Some(try_what_is_forbidden) = CONFINED.get() {
         try_what_is_forbidden(duty.name());
@@ -94,7 +96,7 @@ impl Duty<'_> {
 
 impl Confined {
     fn log(&self, duty: &str) {
-        let Self { kept, capabilities, no_new_privs, landlock, seccomp } = self;
+        let Self { kept, capabilities, no_new_privs, landlock, seccomp, .. } = self;
         let names: Vec<_> = kept.iter().map(|kept| kept.name).collect();
         let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         log::debug!("a thread that is to {duty} keeps of its capabilities: {names}");

@@ -28,11 +28,15 @@ fn checks(looks: &Confined, writes: &Confined) -> Vec<Check> {
         looks.kept.iter().map(|kept| ok(&format!("keeps {}", kept.name), kept.why)).collect();
     match &looks.capabilities {
         Err(why) => checks.push(note("keeps its capabilities", format!("giving them up failed: {why}"))),
-        Ok(()) if checks.is_empty() => {
+        Ok(()) if looks.kept.is_empty() => {
             checks.push(ok("keeps no capability", "there is none that it has a use for"));
         }
         Ok(()) => {}
     }
+    let lacking = looks.lacking.iter();
+    checks.extend(
+        lacking.map(|right| note(&format!("lacks {}", right.name), format!("goes without {}", right.why))),
+    );
     let or_missing = |what, result: &Result<(), String>, finding| match result {
         Ok(()) => ok(what, finding),
         Err(why) => note(what, format!("not here: {why}; portwatch goes on without it")),
@@ -64,11 +68,18 @@ fn note(what: &str, finding: String) -> Check {
 mod tests {
     use super::checks;
     use crate::cli::doctor::shown;
-    use crate::privileges::{Confined, Kept};
+    use crate::privileges::{Confined, Right};
     use crate::term::Paint;
 
-    fn confined(kept: Vec<Kept>, landlock: Result<Option<u8>, String>) -> Confined {
-        Confined { kept, capabilities: Ok(()), no_new_privs: Ok(()), landlock, seccomp: Ok(()) }
+    fn confined(kept: Vec<Right>, landlock: Result<Option<u8>, String>) -> Confined {
+        Confined {
+            kept,
+            lacking: Vec::new(),
+            capabilities: Ok(()),
+            no_new_privs: Ok(()),
+            landlock,
+            seccomp: Ok(()),
+        }
     }
 
     fn said(looks: &Confined, writes: &Confined) -> String {
@@ -77,7 +88,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_told_with_its_reason_and_what_is_missing_with_what_follows() {
-        let kept = vec![Kept { name: "CAP_SYS_PTRACE", why: "what is in /proc" }];
+        let kept = vec![Right { name: "CAP_SYS_PTRACE", why: "what is in /proc" }];
         let here = said(&confined(kept, Ok(None)), &confined(Vec::new(), Ok(Some(6))));
         assert_eq!(
             here,
@@ -89,11 +100,13 @@ mod tests {
         );
         let missing = || Err("no such thing".to_owned());
         let mut bare = confined(Vec::new(), Ok(None));
+        bare.lacking = vec![Right { name: "CAP_SYS_ADMIN", why: "entering" }];
         bare.seccomp = Err("Permission denied".to_owned());
         let nothing = said(&bare, &confined(Vec::new(), missing()));
         assert_eq!(
             nothing,
             "ok         keeps no capability           there is none that it has a use for\n\
+             note       lacks CAP_SYS_ADMIN           goes without entering\n\
              ok         no_new_privs                  no file that is executed gives privileges\n\
              note       seccomp                       not here: Permission denied; portwatch goes on without it\n\
              note       Landlock                      not here: no such thing; portwatch goes on without it\n"
