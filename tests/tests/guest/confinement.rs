@@ -161,7 +161,8 @@ fn what_was_given_up_is_refused_and_everything_else_works() {
         let expected = if args[0] == "ports" { "look" } else { "read" };
         assert!(duties.contains(&expected), "{args:?}: {duties:?}");
     }
-    assert!(fs::exists("/tmp/portwatch-there").unwrap());
+    // Without Landlock whoever records could remove it.
+    assert!(!landlock || fs::exists("/tmp/portwatch-there").unwrap());
 }
 
 #[test]
