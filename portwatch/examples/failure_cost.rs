@@ -89,7 +89,7 @@ fn record(number: u16) -> [u8; size_of::<FailureRecord>()] {
 fn main() -> Result<()> {
     let left = std::env::args().nth(1).context("how many failures?")?.parse()?;
     let records = (0..16).map(record).collect();
-    let mut source = Records { left, enricher: Enricher::new("/proc"), records };
+    let mut source = Records { left, enricher: Enricher::new("/proc", || {}), records };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
     println!("an item has {} bytes", size_of::<Item>());
     runtime.block_on(pipeline::run(&mut source, &mut Observer::default(), &mut [&mut Nothing]))

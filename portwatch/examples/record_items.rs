@@ -30,6 +30,7 @@ fn main() -> Result<()> {
         move |_| header.clone(),
         nothing_is_lost,
         |_| (),
+        |_| (),
     )?;
     let (mut stdout, began) = (std::io::stdout().lock(), Instant::now());
     for (number, item) in (1..).zip(storm) {

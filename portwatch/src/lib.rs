@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod lines;
 pub mod pipeline;
 pub mod ports;
+pub mod privileges;
 pub mod sink;
 pub mod source;
 pub mod term;

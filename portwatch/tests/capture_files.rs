@@ -19,7 +19,7 @@ fn alone() -> MutexGuard<'static, ()> {
 fn record(path: &Path) -> Recorder {
     let loss_line = |loss: &Loss| format!("lost {} lines: {}\n", loss.lines, loss.error).into_bytes();
     let target = Target::file(path, false).unwrap();
-    Recorder::start(target, |_| b"{\"type\":\"start\"}\n".to_vec(), loss_line, |_| ()).unwrap()
+    Recorder::start(target, |_| b"{\"type\":\"start\"}\n".to_vec(), loss_line, |_| (), |_| ()).unwrap()
 }
 
 fn wait_until(

@@ -57,7 +57,7 @@ async fn what_is_counted_in_all_intervals_is_the_summary_and_silence_is_not_told
         count_interval: Some(INTERVAL),
         until: Until { stop: stopped, count: None },
     };
-    let mut live = Live::new(tracer, Enricher::new("/proc"), wanted).unwrap();
+    let mut live = Live::new(tracer, Enricher::new("/proc", || {}), wanted).unwrap();
     assert_eq!(next_counts(&mut live).await, None, "nothing has happened");
     fail(8080, 5);
     let first = next_counts(&mut live).await.unwrap();

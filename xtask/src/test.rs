@@ -202,6 +202,7 @@ struct Programs {
     churn: PathBuf,
     census_cost: PathBuf,
     ring_floor: PathBuf,
+    attempts: PathBuf,
 }
 
 /// Runs all stages.
@@ -219,6 +220,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         churn: packages::test_program(checkout, "churn").context("build churn")?,
         census_cost: packages::example(checkout, "census_cost").context("build census_cost")?,
         ring_floor: packages::example(checkout, "ring_floor").context("build ring_floor")?,
+        attempts: packages::example(checkout, "attempts").context("build attempts")?,
     };
     let mut report = Report::default();
     let filter = args.filter.as_deref();
@@ -306,6 +308,7 @@ fn in_guest(
     files.program("usr/bin/churn", &programs.churn, "CHURN_BIN")?;
     files.program("usr/bin/census_cost", &programs.census_cost, "CENSUS_COST_BIN")?;
     files.program("usr/bin/ring_floor", &programs.ring_floor, "RING_FLOOR_BIN")?;
+    files.program("usr/bin/attempts", &programs.attempts, "ATTEMPTS_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
     files.program("portwatch.deb", &programs.package, "PORTWATCH_DEB")?;
     files.archive(programs::archive("installer", &INSTALLER)?);

@@ -3,6 +3,7 @@
 //! In: lines. Out: what is in files, what was lost and why. Must not know: what lines mean, how files are written.
 
 use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,7 +100,8 @@ impl Recorder {
     ///
     /// Every file begins with the lines of `header`, at once. Lines that were lost are told by the line that
     /// `loss_line` makes, as the first that is written after them. What the user should know at once `notice` is told,
-    /// from threads of the recorder: a sentence that may have a path in it as it is, so it must be escaped.
+    /// from threads of the recorder: a sentence that may have a path in it as it is, so it must be escaped. The thread that
+    /// writes begins with `confine`, which is given the folder of the files: all it does from then on happens there.
     ///
     /// # Errors
     /// When there can be no file, or no thread.
@@ -108,16 +110,24 @@ impl Recorder {
         header: impl Fn(Option<u32>) -> Vec<u8> + Send + 'static,
         loss_line: fn(&Loss) -> Vec<u8>,
         notice: fn(&str),
+        confine: fn(BorrowedFd<'_>),
     ) -> Result<Self, TargetError> {
         let path = target.path().to_owned();
         let failed = |doing| move |error| TargetError::Failed { path, doing, error };
         let shared = Arc::new(Shared { waiting: Waiting::default(), state: Mutex::default(), notice });
-        let writer = Writer::new(Arc::clone(&shared), target.create()?, Box::new(header), loss_line)
+        let store = target.create()?;
+        let folder: OwnedFd =
+            store.folder.as_fd().try_clone_to_owned().map_err(failed.clone()("open the folder"))?;
+        let writer = Writer::new(Arc::clone(&shared), store, Box::new(header), loss_line)
             .map_err(failed.clone()("make room to compress"))?;
         let (tell, begun) = sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("portwatch-capture".to_owned())
-            .spawn(|| writer.run(tell))
+            .spawn(move || {
+                confine(folder.as_fd());
+                drop(folder);
+                writer.run(tell)
+            })
             .map_err(failed("start a thread"))?;
         // Who is told that recording has begun finds a file that can be read; not at the price of a disk that hangs.
         let _ = begun.recv_timeout(BEGIN);

@@ -53,7 +53,7 @@ fn loss_line(loss: &Loss) -> Vec<u8> {
 }
 
 fn record(target: Target) -> Recorder {
-    Recorder::start(target, header, loss_line, notice).unwrap()
+    Recorder::start(target, header, loss_line, notice, |_| ()).unwrap()
 }
 
 static NOTICES: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -9,6 +9,8 @@ use std::thread::JoinHandle;
 
 use anyhow::{Context as _, Result};
 
+use crate::privileges::{self, Duty};
+
 /// Bytes that wait for whoever reads; a single piece may be larger, as a summary is.
 const MOST: usize = 4 << 20;
 
@@ -42,6 +44,7 @@ impl Beside {
         let beside = Self(Arc::default());
         let shared = Arc::clone(&beside.0);
         let work = move || {
+            privileges::confine(&Duty::Write);
             while let Some(bytes) = shared.next() {
                 if let Err(error) = output.write_all(&bytes).and_then(|()| output.flush()) {
                     shared.state().error.get_or_insert(error);

@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 use tokio::sync::oneshot;
 
 use super::outcome::say;
+use crate::privileges::{self, Duty};
 use crate::term::named;
 
 /// How long it may take to end by itself, as Ctrl-C reaches it, too,
@@ -44,6 +45,7 @@ impl Child {
         let end: Arc<End> = Arc::default();
         let (shared, of) = (Arc::clone(&end), name.clone());
         let wait = move || {
+            privileges::confine(&Duty::Write);
             // Until it is reaped its id is its own.
             let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
             *shared.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;

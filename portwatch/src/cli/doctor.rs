@@ -5,6 +5,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 
+mod confinement;
 mod options;
 
 use super::Outcome;
@@ -43,6 +44,7 @@ pub(super) fn run(paint: Paint) -> Result<Outcome> {
         Some(promised) => (promised, Outcome::CannotTrace),
     };
     checks.extend(hooks);
+    checks.extend(confinement::tried());
     say_each_hint_once(&mut checks);
     let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();
     let gaps = checks.iter().any(|check| check.mark == Mark::Bad);

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use super::session::Pace;
 use crate::enrich::usage;
 use crate::http::{Listening, PATH, Page, Server};
+use crate::privileges::{self, Duty};
 use crate::sink::Sink;
 use crate::sink::metrics::{Format, Metrics};
 
@@ -51,7 +52,7 @@ impl Endpoint {
         endpoint.map(words).unwrap_or_default()
     }
 
-    /// Answers from now on.
+    /// Answers from now on. Before this thread gives up its privileges: the one that answers has others.
     pub(super) fn serve(self) -> Result<Served> {
         let cut = Arc::default();
         let (metrics, exposition) = Metrics::new(|| usage(Path::new("/proc")), Arc::clone(&cut));
@@ -59,9 +60,13 @@ impl Endpoint {
             let format = Format::wanted(accept);
             Some(Page { content_type: format.content_type(), text: exposition.told(format)? })
         };
-        let server = self.0.serve(make, cut).context("start a server for metrics")?;
+        let server = self.0.serve(make, cut, only_answer).context("start a server for metrics")?;
         Ok(Served { metrics, _server: server })
     }
+}
+
+fn only_answer() {
+    privileges::confine(&Duty::Answer);
 }
 
 /// Metrics that are told as long as this is there.

@@ -4,6 +4,7 @@
 
 mod args;
 mod beside;
+mod captures;
 mod child;
 mod doctor;
 mod filter;
@@ -25,12 +26,14 @@ mod trace;
 pub use outcome::{Outcome, explain};
 
 use std::io::IsTerminal as _;
+use std::sync::mpsc::sync_channel;
 
 use anyhow::{Context as _, Result};
 use tokio::runtime::Builder;
 
 use args::{Args, ColorChoice, Command};
 
+use crate::privileges::{self, Duty};
 use crate::term::Paint;
 
 /// Parses the arguments and runs the command they name. Usage errors and `--help` end the process here, with the
@@ -56,8 +59,17 @@ pub fn run() -> Result<Outcome> {
 /// Runs a command that waits. Signals are waited for, and the kernel's ring is read, beside this thread, which may hang
 /// where its output blocks.
 fn on_runtime<T>(command: impl Future<Output = Result<T>>) -> Result<T> {
-    let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    runtime.context("start the runtime")?.block_on(command)
+    let (tell, begun) = sync_channel(1);
+    let confine = move || {
+        privileges::confine(&Duty::Write);
+        // Nobody waits for a second thread.
+        let _ = tell.try_send(());
+    };
+    let runtime = Builder::new_multi_thread().worker_threads(1).on_thread_start(confine).enable_all().build();
+    let runtime = runtime.context("start the runtime")?;
+    // That opens descriptors, which there is a moment for when nobody may (`kernel`, where it begins to load).
+    let _ = begun.recv();
+    runtime.block_on(command)
 }
 
 /// Runs what waits for nothing but files.

@@ -12,7 +12,8 @@ use super::stop::stop;
 use super::{Outcome, on_runtime};
 use crate::diagnose::{Observer, Warn};
 use crate::pipeline;
-use crate::ports::Query;
+use crate::ports::{Query, enters_another, netns_id};
+use crate::privileges::{self, Duty, Looking};
 use crate::sink::Sink;
 use crate::sink::json::Json;
 use crate::sink::text::{Fit, Text};
@@ -44,7 +45,10 @@ async fn look(args: &PortsArgs, paint: Paint) -> Result<Observer> {
         let fit = Fit { top, size, watching: args.watch.is_some() };
         Box::new(Text::new(output, paint, TimeZone::system()).fitted(fit))
     };
+    let wanted = netns_id(&query.netns).ok().flatten();
     let mut snapshots = Snapshots::new(query, again, enricher(args.kubernetes));
+    let look = Looking { enters_namespaces: enters_another(wanted), maps: None, ends_command: false };
+    privileges::confine(&Duty::Look(look));
     let mut observer = Observer::new(Warn::FromPermille(args.warn));
     let result = pipeline::run(&mut snapshots, &mut observer, &mut [&mut *sink]).await;
     if let Some(done) = done {

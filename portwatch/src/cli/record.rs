@@ -1,6 +1,7 @@
 //! `portwatch record`: live, into a capture; or while a command runs.
 
 use std::cell::Cell;
+use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::time::Duration;
 
@@ -21,9 +22,10 @@ use crate::capture::{Loss, Outcome as Recorded, Recorder, Sealer, Target};
 use crate::diagnose::Observer;
 use crate::event::{Item, Missing, MissingWhy, Start};
 use crate::lines::Encoder;
+use crate::privileges::{self, Duty};
 use crate::sink::Sink;
 use crate::sink::capture::Capture;
-use crate::sink::exec::{self, Exec};
+use crate::sink::exec::{self, Exec, Launcher};
 use crate::sink::json::Json;
 use crate::source::Stop;
 use crate::term::{Paint, clean, named};
@@ -32,11 +34,15 @@ use crate::term::{Paint, clean, named};
 const INTERVAL: Duration = Duration::from_secs(10);
 
 pub(super) fn run(args: &RecordArgs, paint: Paint) -> Result<Outcome> {
-    let observer = on_runtime(record(args, paint))?;
+    // SAFETY: the runtime, which has threads, begins below.
+    let launcher = args.on_failure_exec.as_deref().map(|command| unsafe { Launcher::fork(command) });
+    let launcher =
+        launcher.transpose().context("start a process that runs the command of --on-failure-exec")?;
+    let observer = on_runtime(record(args, launcher, paint))?;
     Ok(Outcome::of(&observer, args.live.fail_on))
 }
 
-async fn record(args: &RecordArgs, paint: Paint) -> Result<Observer> {
+async fn record(args: &RecordArgs, launcher: Option<Launcher>, paint: Paint) -> Result<Observer> {
     // Before attaching, so that nothing is attached in vain, and that a signal in between is not lost.
     let target = match args.keep {
         // Goes on where another one ended, as after a restart of the host: nothing is overwritten.
@@ -53,7 +59,7 @@ async fn record(args: &RecordArgs, paint: Paint) -> Result<Observer> {
     let start = session.start().clone();
     let where_metrics_are = Endpoint::words(metrics.as_ref());
     let mut served = metrics.map(Endpoint::serve).transpose()?;
-    let mut recorder = Recorder::start(target, headers(start), not_written, told)?;
+    let mut recorder = Recorder::start(target, headers(start), not_written, told, only_record)?;
     let child = match Child::start(&args.command, tell) {
         Ok(child) => child,
         Err(error) => {
@@ -63,14 +69,14 @@ async fn record(args: &RecordArgs, paint: Paint) -> Result<Observer> {
         }
     };
     tokio::spawn(seal_when_asked(seals, recorder.sealer()));
+    // The command has started with all that the user has.
+    session.confine(child.is_some());
     session.say_ready(&format!("recording to {}; {}", named(&args.output), where_metrics_are));
     let mut shown = Shown::new(args, paint)?;
     let ended = {
         let mut capture = Capture::new(&mut recorder, args.on_failure);
-        let mut exec = args
-            .on_failure_exec
-            .clone()
-            .map(|command| Exec::new(command, exec::EVERY, |lines| Box::new(Json::new(lines))));
+        let mut exec =
+            launcher.map(|launcher| Exec::new(launcher, exec::EVERY, |lines| Box::new(Json::new(lines))));
         let mut sinks: Vec<&mut dyn Sink> = vec![&mut capture];
         sinks.extend(served.iter_mut().map(Served::sink));
         sinks.push(&mut shown);
@@ -128,6 +134,11 @@ fn not_written(loss: &Loss) -> Vec<u8> {
     let missing = Missing { why, file: None, lines: *lines, bytes: *bytes };
     Encoder::default().item(&Item::Missing(missing), &mut line);
     line
+}
+
+/// What the thread that writes the capture does.
+fn only_record(folder: BorrowedFd<'_>) {
+    privileges::confine(&Duty::Record(folder));
 }
 
 /// What the recorder has to say meanwhile.

@@ -7,7 +7,7 @@ use jiff::tz::TimeZone;
 
 use super::args::ReplayArgs;
 use super::output::Output;
-use super::{Outcome, on_this_thread};
+use super::{Outcome, captures, on_this_thread};
 use crate::diagnose::{Observer, Warn};
 use crate::pipeline;
 use crate::sink::Sink;
@@ -17,13 +17,14 @@ use crate::source::replay::Replay;
 use crate::term::Paint;
 
 pub(super) fn run(args: &ReplayArgs, paint: Paint) -> Result<Outcome> {
-    let mut replay = Replay::of(&args.files)?;
     let output = BufWriter::new(Output::new());
     let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))
     } else {
         Box::new(Text::new(output, paint, TimeZone::system()).grouped(args.group_by.into()))
     };
+    captures::confine(&captures::find(&args.files)?);
+    let mut replay = Replay::of(&args.files)?;
     let mut observer = Observer::new(args.warn.map_or(Warn::AsRecorded, Warn::FromPermille));
     on_this_thread(pipeline::run(&mut replay, &mut observer, &mut [&mut *sink]))?;
     Ok(Outcome::Done)

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 
 use super::args::{ReportArgs, ReportFormat};
 use super::output::Output;
-use super::{Outcome, on_this_thread};
+use super::{Outcome, captures, on_this_thread};
 use crate::capture::Files;
 use crate::diagnose::{Observer, Warn};
 use crate::event::Text;
@@ -20,9 +20,12 @@ use crate::source::replay::Replay;
 use crate::term::{Paint, named};
 
 pub(super) fn run(args: &ReportArgs, paint: Paint) -> Result<Outcome> {
-    let mut replay = Replay::of(&args.files)?;
+    let found = captures::find(&args.files)?;
     // Before the long part.
     let output = args.output.as_deref().map(|path| Created::new(path, &args.files)).transpose()?;
+    let zone = TimeZone::system();
+    captures::confine(&found);
+    let mut replay = Replay::of(&args.files)?;
     let window =
         (args.from.is_some() || args.to.is_some()).then_some(Window { from: args.from, to: args.to });
     let files = args.files.iter().map(Text::of);
@@ -39,13 +42,10 @@ pub(super) fn run(args: &ReportArgs, paint: Paint) -> Result<Outcome> {
         ReportFormat::Html => Format::Html,
         ReportFormat::Json => Format::Json,
     };
-    report
-        .write(format, &mut output, paint, &TimeZone::system())
-        .and_then(|()| output.flush())
-        .with_context(|| {
-            let name = args.output.as_ref().map_or("standard output".into(), |path| path.to_string_lossy());
-            format!("write the report to {name}")
-        })?;
+    report.write(format, &mut output, paint, &zone).and_then(|()| output.flush()).with_context(|| {
+        let name = args.output.as_ref().map_or("standard output".into(), |path| path.to_string_lossy());
+        format!("write the report to {name}")
+    })?;
     Ok(Outcome::Done)
 }
 

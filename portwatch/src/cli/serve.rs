@@ -18,8 +18,10 @@ async fn serve(args: &ServeArgs) -> Result<()> {
     let endpoint = Endpoint::open(args.listen)?;
     let pace = Endpoint::pace(Some(&endpoint), Pace::default());
     let session = Session::begin(&args.live, pace, stop)?;
-    session.say_ready(&Endpoint::words(Some(&endpoint)));
+    let words = Endpoint::words(Some(&endpoint));
     let mut served = endpoint.serve()?;
+    session.confine(false);
+    session.say_ready(&words);
     session.run(&mut [served.sink()]).await.detach()?;
     Ok(())
 }

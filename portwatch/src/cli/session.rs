@@ -13,9 +13,10 @@ use super::stop::{Asked, Done};
 use crate::diagnose::{Observer, Warn};
 use crate::enrich::Enricher;
 use crate::event::{Filter, NetnsId, Start, Tgid};
-use crate::kernel::{Hook, Mode, OWNERS, OpenCgroup, Tracer, Watch};
+use crate::kernel::{self, Hook, Mode, OWNERS, OpenCgroup, Tracer, Watch};
 use crate::pipeline;
-use crate::ports::{Netns, netns_id, own_id};
+use crate::ports::{Netns, enters_another, netns_id, own_id};
+use crate::privileges::{self, Duty, Looking};
 use crate::sink::Sink;
 use crate::source::live::{Live, Look, Told, Until, Wanted};
 
@@ -39,6 +40,7 @@ pub(super) struct Session {
     hooks: Vec<String>,
     observer: Observer,
     done: Done,
+    enters_namespaces: bool,
 }
 
 impl Session {
@@ -92,7 +94,16 @@ impl Session {
             hooks,
             observer: Observer::new(args.warn.map_or(Warn::Never, Warn::FromPermille)),
             done,
+            enters_namespaces: enters_another(netns),
         })
+    }
+
+    /// All is open: this thread, which shows what was seen, keeps what it needs for that. So it comes after whatever is
+    /// started with the user's privileges; with `ends_command` that is also a command that is to be ended.
+    pub(super) fn confine(&self, ends_command: bool) {
+        let look =
+            Looking { enters_namespaces: self.enters_namespaces, maps: Some(kernel::answers), ends_command };
+        privileges::confine(&Duty::Look(look));
     }
 
     /// What is watched, and how.
@@ -139,7 +150,12 @@ impl Ended {
 
 /// Who looks processes up.
 pub(super) fn enricher(kubernetes: bool) -> Enricher {
-    if kubernetes { Enricher::with_kubernetes("/proc") } else { Enricher::new("/proc") }
+    let start = if kubernetes { Enricher::with_kubernetes } else { Enricher::new };
+    start("/proc", only_look)
+}
+
+fn only_look() {
+    privileges::confine(&Duty::Look(Looking { enters_namespaces: false, maps: None, ends_command: false }));
 }
 
 /// The namespace to look at, by the way into it that the user knows; `id` is its number.

@@ -27,7 +27,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     let stop = stop(args.live.duration, true)?;
     let metrics = args.metrics.metrics.map(Endpoint::open).transpose()?;
     let session = Session::begin(&args.live, Endpoint::pace(metrics.as_ref(), Pace::default()), stop)?;
-    session.say_ready(&Endpoint::words(metrics.as_ref()));
+    let where_metrics_are = Endpoint::words(metrics.as_ref());
     let mut metrics = metrics.map(Endpoint::serve).transpose()?;
     let output = BufWriter::new(Output::new());
     let mut sink: Box<dyn Sink> = if args.json {
@@ -37,5 +37,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     };
     let mut sinks: Vec<&mut dyn Sink> = metrics.iter_mut().map(Served::sink).collect();
     sinks.push(&mut *sink);
+    session.confine(false);
+    session.say_ready(&where_metrics_are);
     session.run(&mut sinks).await.detach()
 }

@@ -3,7 +3,8 @@
 //! In: questions. Out: what was found until a deadline; later all of it. Must not know: what is asked, and where it is
 //! looked up. A file of /proc may make its reader wait for as long as a process likes, and nothing can wake it then.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::convert::Infallible;
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,7 +66,7 @@ pub(super) type Look<Q, A> = dyn Fn(Q, &Slip<A>) + Send + Sync;
 /// A question on its way.
 type Asked<Q, A> = (Q, Arc<Slip<A>>);
 
-/// The threads. They begin with the privileges of who starts them, and end when nobody asks any more.
+/// The threads, which end when nobody asks any more.
 pub(super) struct Readers<Q, A> {
     questions: SyncSender<Asked<Q, A>>,
 }
@@ -77,17 +78,25 @@ impl<Q, A> Clone for Readers<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
-    /// Starts them. Those that cannot be started are missing, which is said.
-    pub(super) fn start(look: &Arc<Look<Q, A>>) -> Self {
+    /// Starts them, each with `confine`. Those that cannot be started are missing, which is said.
+    pub(super) fn start(look: &Arc<Look<Q, A>>, confine: fn()) -> Self {
         let (questions, receiver) = sync_channel(READERS);
         let receiver = Arc::new(Mutex::new(receiver));
+        let (tell, begun) = channel();
         for _ in 0..READERS {
-            let (look, receiver) = (Arc::clone(look), Arc::clone(&receiver));
+            let (look, receiver, tell) = (Arc::clone(look), Arc::clone(&receiver), tell.clone());
             let thread = std::thread::Builder::new().name("portwatch-lookup".to_owned());
-            if let Err(error) = thread.spawn(move || read(&*look, &receiver)) {
+            if let Err(error) = thread.spawn(move || {
+                confine();
+                drop(tell);
+                read(&*look, &receiver);
+            }) {
                 log::warn!("start a thread that looks up processes: {error}");
             }
         }
+        // Until all have begun, or are not there: who is told that watching has begun finds them confined.
+        drop(tell);
+        let _: Result<Infallible, _> = begun.recv();
         Self { questions }
     }
 
@@ -134,7 +143,7 @@ mod tests {
             slip.note(number * 2);
         };
         let look: Arc<Look<u32, u32>> = Arc::new(look);
-        (Readers::start(&look), let_go)
+        (Readers::start(&look, || {}), let_go)
     }
 
     #[test]

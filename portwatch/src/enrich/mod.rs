@@ -67,22 +67,23 @@ struct Late {
 }
 
 impl Enricher {
-    /// Starts threads that read below `proc_root`, `/proc` outside tests, with the privileges of who calls this.
+    /// Starts threads that read below `proc_root`, `/proc` outside tests. Each begins with `confine`, after which it only
+    /// reads.
     #[must_use]
-    pub fn new(proc_root: impl Into<PathBuf>) -> Self {
-        Self::of(Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS)))
+    pub fn new(proc_root: impl Into<PathBuf>, confine: fn()) -> Self {
+        Self::of(Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS)), confine)
     }
 
     /// The same, with names of Kubernetes from kubelet's folders of logs.
     #[must_use]
-    pub fn with_kubernetes(proc_root: impl Into<PathBuf>) -> Self {
+    pub fn with_kubernetes(proc_root: impl Into<PathBuf>, confine: fn()) -> Self {
         let places = Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS));
-        Self::of(places.with_pods(Pods::of_host()))
+        Self::of(places.with_pods(Pods::of_host()), confine)
     }
 
-    fn of(places: Places) -> Self {
+    fn of(places: Places, confine: fn()) -> Self {
         let look: Arc<Look<_, _>> = Arc::new(move |question, slip: &Slip<_>| places.look(question, slip));
-        Self::by(Readers::start(&look))
+        Self::by(Readers::start(&look, confine))
     }
 
     fn by(readers: Readers<Question, Option<Process>>) -> Self {

@@ -34,7 +34,7 @@ fn host(root: &Path) -> (Enricher, CgroupId) {
     fs::create_dir_all(&folder).unwrap();
     let id = CgroupId(fs::metadata(&folder).unwrap().ino());
     let cgroups = Cgroups::below(Some(root.join("cgroup")));
-    (Enricher::of(Places::new(root.into(), cgroups, Users::new(root.join("passwd")))), id)
+    (Enricher::of(Places::new(root.into(), cgroups, Users::new(root.join("passwd"))), || {}), id)
 }
 
 fn process(tgid: u32, cgroup: CgroupId) -> Process {

@@ -70,7 +70,8 @@ pub struct Server {
 }
 
 impl Listening {
-    /// Answers from now on. `cut` counts connections that were closed before they were answered.
+    /// Answers from now on. `cut` counts connections that were closed before they were answered. The thread that answers
+    /// begins with `confine`.
     ///
     /// # Errors
     /// When the system gives no thread, or no means to wait.
@@ -78,18 +79,28 @@ impl Listening {
         self,
         make: impl Fn(Option<&str>) -> Option<Page> + Send + Sync + 'static,
         cut: Arc<AtomicU64>,
+        confine: fn(),
     ) -> io::Result<Server> {
-        self.serve_within(LIMITS, Arc::new(make), cut)
+        self.serve_within(LIMITS, Arc::new(make), cut, confine)
     }
 
-    fn serve_within(self, limits: Limits, make: Arc<Make>, cut: Arc<AtomicU64>) -> io::Result<Server> {
+    fn serve_within(
+        self,
+        limits: Limits,
+        make: Arc<Make>,
+        cut: Arc<AtomicU64>,
+        confine: fn(),
+    ) -> io::Result<Server> {
         let (alive, gone) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = {
             let _within = runtime.enter();
             TcpListener::from_std(self.into_listener())?
         };
-        let work = move || runtime.block_on(accept(&listener, limits, make, &cut, gone));
+        let work = move || {
+            confine();
+            runtime.block_on(accept(&listener, limits, make, &cut, gone));
+        };
         std::thread::Builder::new().name("portwatch-http".to_owned()).spawn(work)?;
         Ok(Server { _alive: alive })
     }

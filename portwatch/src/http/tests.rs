@@ -26,7 +26,7 @@ fn served_within(limits: Limits, bytes: usize) -> Served {
         let text = format!("for {}{}", accept.unwrap_or("anybody"), "x".repeat(bytes));
         Some(Page { content_type: "text/plain; charset=utf-8", text })
     });
-    let server = listening.serve_within(limits, make, Arc::clone(&cut)).unwrap();
+    let server = listening.serve_within(limits, make, Arc::clone(&cut), || {}).unwrap();
     Served { address, cut, _server: server }
 }
 

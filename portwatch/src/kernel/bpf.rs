@@ -38,6 +38,19 @@ pub(super) fn makes_maps() -> bool {
     unsafe { new_descriptor(bpf_cmd::BPF_MAP_CREATE, &mut attributes) }.is_ok()
 }
 
+/// Whether this thread may ask about maps and programs that are open. Where `kernel.unprivileged_bpf_disabled` is set,
+/// kernels before 5.19 answer only who could load them, too (`__sys_bpf`, kernel/bpf/syscall.c).
+#[must_use]
+pub fn answers() -> bool {
+    // SAFETY: integers, for which zero is a value.
+    let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
+    // Nobody has this descriptor: an answer is that it is none.
+    attributes.info.bpf_fd = u32::MAX;
+    // SAFETY: a descriptor that is none is refused before anything is read or written.
+    let asked = unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attributes) };
+    !asked.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+}
+
 /// # Safety
 /// As for [`bpf`]; the command must be one that answers with a new descriptor.
 pub(super) unsafe fn new_descriptor(command: bpf_cmd, attributes: &mut bpf_attr) -> io::Result<OwnedFd> {

@@ -25,6 +25,7 @@ pub mod preflight;
 
 pub use alarm::Alarm;
 pub use attach::{Hook, HookState, Refused};
+pub use bpf::answers;
 pub use cgroup::{CgroupError, OpenCgroup};
 pub use plan::Kind;
 pub use portwatch_ebpf::abi::{

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::netns::{Netns, places};
+use super::netns::{Netns, netns_id, own_id, places};
 use super::settings::Settings;
 use crate::event::{NetnsId, PortRange, Tgid};
 
@@ -15,6 +15,15 @@ pub struct Host {
     pub id: Option<NetnsId>,
     /// `ip_local_port_range` there. None as above, or without the right to enter it.
     pub range: Option<PortRange>,
+}
+
+/// Whether to look at what is wanted, all if none, and at the host's own, takes entering a namespace that this process is
+/// not in.
+#[must_use]
+pub fn enters_another(wanted: Option<NetnsId>) -> bool {
+    let own = own_id();
+    let host = netns_id(&Netns::Process(Tgid(1))).ok().flatten();
+    wanted.is_none() || wanted != own || host.is_some_and(|host| own != Some(host))
 }
 
 /// Looks at it. Where pid 1 is that of a container, so is its namespace.

@@ -17,7 +17,7 @@ mod settings;
 pub use bound::shows_bound_sockets;
 pub use census::{Census, census};
 pub use dump::{DumpError, Socket};
-pub use host::{Host, host};
+pub use host::{Host, enters_another, host};
 pub use netns::{Netns, NetnsError, netns_id, own_id};
 pub use occupancy::Held;
 pub use owners::{Owner, Owners};

@@ -6,9 +6,11 @@
 
 mod command;
 mod environment;
+mod launcher;
+
+pub use launcher::Launcher;
 
 use std::cell::RefCell;
-use std::ffi::OsString;
 use std::io::{self, Write};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,20 +31,17 @@ pub const EVERY: Duration = Duration::from_secs(60);
 struct Limits {
     /// The snapshot, until the command begins without it.
     snapshot: Duration,
-    /// The command, until it is killed.
-    run: Duration,
-    /// The same where portwatch is at its end, until it leaves it alone.
+    /// The command where portwatch is at its end, until it leaves it alone.
     end: Duration,
 }
 
-const LIMITS: Limits =
-    Limits { snapshot: Duration::from_secs(2), run: Duration::from_secs(60), end: Duration::from_secs(2) };
+const LIMITS: Limits = Limits { snapshot: Duration::from_secs(2), end: Duration::from_secs(2) };
 
-/// Runs a command, with the privileges of this process.
+/// Has a command run, by a launcher that has kept the privileges that this process had at first.
 ///
 /// Dropped, it waits a little for one that runs, and then leaves that alone.
 pub struct Exec {
-    command: OsString,
+    launcher: Arc<Launcher>,
     every_ns: u64,
     limits: Limits,
     encoder: Box<dyn Sink>,
@@ -71,12 +70,12 @@ struct Running {
 }
 
 impl Exec {
-    /// Runs `command` at most once in `every`. What it reads on its standard input is written by the sink that `encoder`
+    /// Has `launcher` run its command at most once in `every`. What it reads on its standard input is written by the sink that `encoder`
     /// makes.
-    pub fn new(command: OsString, every: Duration, encoder: impl FnOnce(Lines) -> Box<dyn Sink>) -> Self {
+    pub fn new(launcher: Launcher, every: Duration, encoder: impl FnOnce(Lines) -> Box<dyn Sink>) -> Self {
         let encoded = Lines::default();
         Self {
-            command,
+            launcher: Arc::new(launcher),
             every_ns: u64::try_from(every.as_nanos()).unwrap_or(u64::MAX),
             limits: LIMITS,
             encoder: encoder(encoded.clone()),
@@ -96,10 +95,10 @@ impl Exec {
         }
         self.not_before = BootNs(failure.at.0.saturating_add(self.every_ns));
         let job = Job {
-            command: self.command.clone(),
+            launcher: Arc::clone(&self.launcher),
             environment: environment::of(failure, self.clock, std::mem::take(&mut self.suppressed)),
             lines: self.encode(item, &[])?,
-            limits: self.limits,
+            wait: self.limits.snapshot,
         };
         let (snapshot, snapshots) = sync_channel(1);
         let (end, ended) = sync_channel(0);

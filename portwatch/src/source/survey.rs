@@ -223,7 +223,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let there = listener.local_addr().unwrap();
         let _held = (TcpStream::connect(there).unwrap(), listener.accept().unwrap());
-        let mut survey = Survey::new(Enricher::new("/proc"));
+        let mut survey = Survey::new(Enricher::new("/proc", || {}));
         let mut since = |connected: Option<BootNs>| {
             let connected = move |_: u64| Some((Process::with_id(1), connected?));
             let snapshot = survey.take(&Query::default(), &connected).unwrap();

@@ -8,6 +8,7 @@ mod attribution;
 mod captures;
 mod causes;
 mod churn;
+mod confinement;
 mod container;
 mod curl;
 mod doctor;

@@ -29,9 +29,14 @@ pub(crate) fn as_nobody(args: &[&str], capabilities: &'static [Capability]) -> C
 }
 
 /// The same, by another command.
-fn as_nobody_by(mut command: Command, capabilities: &'static [Capability]) -> Command {
+fn as_nobody_by(command: Command, capabilities: &'static [Capability]) -> Command {
     // Before 5.11 maps are charged to the user's limit of locked memory. Since then it stays below what the ring takes.
     let locked = if kernel_is_since(5, 11) { LITTLE_LOCKED } else { u64::MAX };
+    as_nobody_with(locked, command, capabilities)
+}
+
+/// The same, with as much locked memory, bytes.
+fn as_nobody_with(locked: u64, mut command: Command, capabilities: &'static [Capability]) -> Command {
     let become_nobody = move || {
         let wanted: CapsHashSet = capabilities.iter().copied().collect();
         setrlimit(Resource::RLIMIT_MEMLOCK, locked, locked)?;
@@ -153,5 +158,45 @@ fn each_of_them_is_missed_by_its_name() {
             assert_eq!(output.status.code(), Some(69), "{args:?}: {said}");
             assert!(said.contains(missing) && !said.contains("although"), "{args:?}: {said}");
         }
+    }
+}
+
+#[test]
+fn too_little_locked_memory_is_told_with_what_helps() {
+    if kernel_is_since(5, 11) {
+        println!("skipped: since Linux 5.11 maps do not count as locked memory");
+        return;
+    }
+    for args in [&["trace"][..], &["doctor"]] {
+        let both: &[Capability] = &[Capability::CAP_BPF, Capability::CAP_PERFMON];
+        let output = as_nobody_with(LITTLE_LOCKED, command(args), both).output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {said}");
+        for words in ["the limit of locked memory, which is 65536 bytes", "CAP_SYS_RESOURCE"] {
+            assert!(said.contains(words), "{args:?}: {words} is not in {said}");
+        }
+    }
+}
+
+#[test]
+fn doctor_names_each_capability_that_more_is_known_by() {
+    const BOTH: [Capability; 2] = [Capability::CAP_BPF, Capability::CAP_PERFMON];
+    const PTRACE: Capability = Capability::CAP_SYS_PTRACE;
+    const SEARCH: Capability = Capability::CAP_DAC_READ_SEARCH;
+    const ADMIN: Capability = Capability::CAP_SYS_ADMIN;
+    let cases: [(&'static [Capability], &[&str]); 4] = [
+        (&[BOTH[0], BOTH[1], SEARCH, ADMIN], &["CAP_SYS_PTRACE"]),
+        (&[BOTH[0], BOTH[1], PTRACE, ADMIN], &["CAP_DAC_READ_SEARCH"]),
+        (&[BOTH[0], BOTH[1], PTRACE, SEARCH], &["CAP_SYS_ADMIN"]),
+        (&[BOTH[0], BOTH[1], PTRACE, SEARCH, ADMIN], &[]),
+    ];
+    for (held, missing) in cases {
+        let output = as_nobody(&["doctor"], held).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        let lacks: Vec<&str> =
+            said.lines().filter_map(|line| line.split("lacks ").nth(1)?.split(' ').next()).collect();
+        assert_eq!(lacks, missing, "{said}");
     }
 }

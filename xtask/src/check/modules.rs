@@ -8,7 +8,7 @@ pub(super) struct Module {
 }
 
 /// Every top-level module. `lib` and `main` are the two crate roots.
-pub(super) const MODULES: [Module; 17] = [
+pub(super) const MODULES: [Module; 18] = [
     Module { name: "event", may_import: &[] },
     Module { name: "term", may_import: &[] },
     Module { name: "clock", may_import: &["event"] },
@@ -25,12 +25,24 @@ pub(super) const MODULES: [Module; 17] = [
     },
     Module { name: "diagnose", may_import: &["event"] },
     Module { name: "sink", may_import: &["event", "clock", "diagnose", "lines", "capture", "term"] },
+    Module { name: "privileges", may_import: &[] },
     Module { name: "pipeline", may_import: &["event", "source", "diagnose", "sink"] },
     Module {
         name: "cli",
         may_import: &[
-            "event", "term", "kernel", "enrich", "ports", "lines", "capture", "source", "diagnose", "sink",
-            "pipeline", "http",
+            "event",
+            "term",
+            "kernel",
+            "enrich",
+            "ports",
+            "lines",
+            "capture",
+            "source",
+            "diagnose",
+            "sink",
+            "pipeline",
+            "http",
+            "privileges",
         ],
     },
     Module { name: "main", may_import: &["cli", "term"] },
@@ -47,6 +59,7 @@ pub(super) struct Foreign {
 
 const AYA: &str = "only `kernel` knows the BPF library; put it there and return a plain type";
 const SOCK_DIAG: &str = "only `ports` knows sock_diag; put it there and return a plain type";
+const CONFINES: &str = "only `privileges` confines threads; name a duty there";
 const CLAP: &str = "only `cli` knows the command line; pass plain values";
 const ABI: &str = "only `kernel` and `decode` know the kernel side's records; use `event`";
 const HTTP: &str = "only `http` speaks HTTP; give it a page";
@@ -54,17 +67,31 @@ const METRICS: &str = "only `sink::metrics` knows the library of metrics; give i
 const IMPURE: &str = "this module is pure: pass the value in";
 
 /// All modules that may touch files, processes and clocks.
-const IMPURE_MODULES: &[&str] =
-    &["kernel", "enrich", "ports", "capture", "source", "sink", "pipeline", "cli", "term", "http", "main"];
+const IMPURE_MODULES: &[&str] = &[
+    "kernel",
+    "enrich",
+    "ports",
+    "capture",
+    "source",
+    "sink",
+    "pipeline",
+    "privileges",
+    "http",
+    "cli",
+    "term",
+    "main",
+];
 
 /// What is bound to modules.
-pub(super) const FOREIGN: [Foreign; 17] = [
+pub(super) const FOREIGN: [Foreign; 19] = [
     Foreign { path: &["aya"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_obj"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_log"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["netlink_sys"], only_in: &["ports"], advice: SOCK_DIAG },
     Foreign { path: &["netlink_packet_core"], only_in: &["ports"], advice: SOCK_DIAG },
     Foreign { path: &["netlink_packet_sock_diag"], only_in: &["ports"], advice: SOCK_DIAG },
+    Foreign { path: &["landlock"], only_in: &["privileges"], advice: CONFINES },
+    Foreign { path: &["seccompiler"], only_in: &["privileges"], advice: CONFINES },
     Foreign { path: &["clap"], only_in: &["cli", "main"], advice: CLAP },
     Foreign { path: &["hyper"], only_in: &["http"], advice: HTTP },
     Foreign { path: &["hyper_util"], only_in: &["http"], advice: HTTP },

@@ -204,7 +204,7 @@ fn a_disk_that_is_or_gets_read_only_is_said() {
         remount(folder, MsFlags::empty());
         let target = Target::file(&path, false).unwrap();
         remount(folder, MsFlags::MS_RDONLY);
-        let Err(refused) = Recorder::start(target, header, loss_line, notice) else {
+        let Err(refused) = Recorder::start(target, header, loss_line, notice, |_| ()) else {
             panic!("a file was made")
         };
         assert!(

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Exec, LIMITS, Limits, Lines};
+use super::{Exec, Launcher, Limits, Lines};
 use crate::diagnose::Opinion;
 use crate::event::{
     BootNs, Details, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange, Process, Scope,
@@ -78,15 +78,20 @@ fn snapshot(netns: u32, at: u64) -> Item {
 
 /// Runs `command` in `folder` where calls fail.
 fn exec_with(folder: &Path, command: &str, limits: Limits, padding: usize) -> Exec {
+    exec_for(SOON, folder, command, limits, padding)
+}
+
+/// The same, killed if it takes longer than `longest`.
+fn exec_for(longest: Duration, folder: &Path, command: &str, limits: Limits, padding: usize) -> Exec {
     let command = format!("cd '{}' && {{ {command}; }}", folder.display());
     let encoder = |lines| Box::new(Kinds(lines, padding)) as Box<dyn Sink>;
-    let mut exec = Exec::new(command.into(), Duration::from_secs(60), encoder);
+    let mut exec = Exec::new(Launcher::beside(command.into(), longest), Duration::from_secs(60), encoder);
     exec.limits = limits;
     exec
 }
 
 fn exec(folder: &Path, command: &str) -> Exec {
-    exec_with(folder, command, Limits { snapshot: Duration::ZERO, end: SOON, ..LIMITS }, 0)
+    exec_with(folder, command, Limits { snapshot: Duration::ZERO, end: SOON }, 0)
 }
 
 fn show(exec: &mut Exec, item: &Item) {
@@ -182,7 +187,7 @@ fn it_reads_the_failure_and_the_snapshot_of_its_namespace() {
     ];
     for (what, items, expected) in cases {
         let folder = tempfile::tempdir().unwrap();
-        let limits = Limits { snapshot: SOON, end: SOON, ..LIMITS };
+        let limits = Limits { snapshot: SOON, end: SOON };
         let mut exec = exec_with(folder.path(), "cat > input", limits, 0);
         show(&mut exec, &Item::Failure(failure(10)));
         items.iter().for_each(|item| show(&mut exec, item));
@@ -195,7 +200,7 @@ fn it_reads_the_failure_and_the_snapshot_of_its_namespace() {
 #[test]
 fn a_command_need_not_read_and_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { snapshot: Duration::ZERO, end: SOON, ..LIMITS };
+    let limits = Limits { snapshot: Duration::ZERO, end: SOON };
     // More than a pipe holds.
     let mut exec = exec_with(folder.path(), "echo $$ > pid", limits, 1 << 20);
     show(&mut exec, &Item::Failure(failure(10)));
@@ -207,8 +212,9 @@ fn a_command_need_not_read_and_leaves_nothing_behind() {
 #[test]
 fn what_takes_too_long_is_killed_with_what_it_started() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { snapshot: Duration::ZERO, run: Duration::from_millis(300), end: SOON };
-    let mut exec = exec_with(folder.path(), "sleep 1000 & echo $! $$ > pids; wait", limits, 0);
+    let limits = Limits { snapshot: Duration::ZERO, end: SOON };
+    let longest = Duration::from_millis(300);
+    let mut exec = exec_for(longest, folder.path(), "sleep 1000 & echo $! $$ > pids; wait", limits, 0);
     show(&mut exec, &Item::Failure(failure(10)));
     drop(exec);
     let pids = fs::read_to_string(folder.path().join("pids")).unwrap();
@@ -225,7 +231,7 @@ fn what_takes_too_long_is_killed_with_what_it_started() {
 #[test]
 fn nobody_waits_for_the_command_and_the_end_only_a_little() {
     let folder = tempfile::tempdir().unwrap();
-    let limits = Limits { snapshot: Duration::ZERO, run: SOON, end: Duration::from_millis(100) };
+    let limits = Limits { snapshot: Duration::ZERO, end: Duration::from_millis(100) };
     let mut exec =
         exec_with(folder.path(), "echo $$ > pid; while [ ! -e go ]; do sleep 0.01; done", limits, 0);
     let since = Instant::now();

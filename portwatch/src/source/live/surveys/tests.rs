@@ -69,7 +69,7 @@ fn no_more_is_asked_for_than_the_failure_is_about() {
 
 #[test]
 fn a_storm_of_one_kind_is_one_look_and_many_kinds_are_bounded() {
-    let mut surveys = Surveys::new(None, Arc::new(|_| None), false, Enricher::new("/proc"));
+    let mut surveys = Surveys::new(None, Arc::new(|_| None), false, Enricher::new("/proc", || {}));
     // Nothing begins: what is running is never awaited here.
     surveys.survey = None;
     (0..1000).for_each(|_| surveys.note(&failure()));
