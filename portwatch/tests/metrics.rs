@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use portwatch::diagnose::Observer;
 use portwatch::event::Usage;
-use portwatch::sink::Sink as _;
 use portwatch::sink::metrics::{Format, METRICS, Metrics};
+use portwatch::sink::{GroupBy, Sink as _};
 use serde_json::{Value, json};
 
 use self::storm::Storm;
@@ -59,7 +59,7 @@ fn assert_clean(mut command: Command, input: &[u8]) {
 fn after_a_storm(format: Format) -> String {
     let usage =
         || Usage { cpu: Some(Duration::from_millis(20)), resident_bytes: Some(1), descriptors: Some(1) };
-    let (mut metrics, exposition) = Metrics::new(usage, Arc::default());
+    let (mut metrics, exposition) = Metrics::new(GroupBy::Process, usage, Arc::default());
     let mut observer = Observer::default();
     for item in Storm::of(FAILURES) {
         let opinions = observer.see(&item);

@@ -2,11 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a panic is how a test fails; its line number tells where")]
 
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use nix::sys::resource::{UsageWho, getrusage};
 use serde_json::{Value, json};
 
 /// 2023-11-14T22:13:20Z.
@@ -80,72 +78,17 @@ fn a_file_without_a_start_takes_nothing_from_a_recording_beside_it() {
 }
 
 #[test]
-fn a_report_of_nothing_leaves_no_file_and_an_older_one_as_it_was() {
+fn a_report_of_a_capture_that_is_not_there_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let [report, gone, other] =
-        ["report.html", "gone.jsonl.zst", "other.jsonl"].map(|name| folder.path().join(name));
-    fs::write(&other, "{}\n").unwrap();
-    let refused = |capture: &Path| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
-        let command = command.args(["report", "--format", "html", "-o"]).arg(&report).arg(capture);
-        let output = command.output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
-        assert!(said.contains(capture.file_name().unwrap().to_str().unwrap()), "{said}");
-    };
-    for capture in [&gone, &other] {
-        refused(capture);
-        assert!(!report.exists(), "of {}", capture.display());
-    }
-    fs::write(&report, "an older one").unwrap();
-    refused(&other);
-    assert_eq!(fs::read(&report).unwrap(), b"an older one");
-}
-
-/// Sessions that say as much of themselves as they can, written piece by piece: what this process takes is that of its children
-/// to begin with.
-fn write_hostile(path: &Path) {
-    let mut lines = zstd::Encoder::new(fs::File::create(path).unwrap(), 1).unwrap();
-    lines.include_checksum(true).unwrap();
-    let name = |number: u32, bytes: usize| format!("{number}{}", "\u{1f525}<&\"".repeat(bytes / 7));
-    for number in 0..160 {
-        let mut start = start(1);
-        start["host"] = name(number, 50_000).into();
-        start["monotonic_ns"] = number.into();
-        start["limits"] = (0..70).map(|limit| name(number * 100 + limit, 4000)).collect();
-        start["hooks"] = (0..70).map(|hook| (name(hook, 2000), Value::from(name(hook, 2000)))).collect();
-        start["filters"] = json!({ "comm": name(1, 50_000), "cgroup": 7, "cgroup_path": name(2, 50_000) });
-        writeln!(lines, "{start}").unwrap();
-        writeln!(lines, "{}", counts(0, &[row(number, 7)])).unwrap();
-    }
-    let long = start_with_a_long_name();
-    writeln!(lines, "{long}").unwrap();
-    lines.finish().unwrap();
-}
-
-/// About as long as a line can be.
-fn start_with_a_long_name() -> Value {
-    let mut start = start(1);
-    start["limits"] = (0..250).map(|_| "x".repeat(60 << 10)).collect();
-    start
-}
-
-#[test]
-fn a_report_takes_bounded_memory_whatever_sessions_say_of_themselves() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("hostile.jsonl.zst");
-    write_hostile(&path);
-    for format in ["text", "json", "html"] {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
-        let output = fs::File::create(folder.path().join(format)).unwrap();
-        command.args(["report", "--format", format]).arg(&path).stdin(Stdio::null()).stdout(output);
-        assert!(command.status().unwrap().success(), "{format}");
-        let kibibytes = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap().max_rss();
-        println!("{format}: {kibibytes} KiB");
-        assert!(kibibytes <= 64 << 10, "{format}: {kibibytes} KiB");
-        let written = fs::read_to_string(folder.path().join(format)).unwrap();
-        let has_all = written.contains("1,120 calls failed") || written.contains("\"failures\":1120");
-        assert!(has_all, "{format}: {written:.2000}");
-        assert!(format == "text" || written.contains("further hosts"), "{format}: {written:.2000}");
-    }
+    let report = folder.path().join("report.html");
+    let output = Command::new(env!("CARGO_BIN_EXE_portwatch"))
+        .args(["report", "--format", "html", "-o"])
+        .arg(&report)
+        .arg(folder.path().join("gone.jsonl.zst"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("gone.jsonl.zst"), "{said}");
+    assert!(!report.exists());
 }

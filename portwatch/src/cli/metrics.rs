@@ -13,8 +13,8 @@ use super::session::Pace;
 use crate::enrich::usage;
 use crate::http::{Listening, PATH, Page, Server};
 use crate::privileges::{self, Duty};
-use crate::sink::Sink;
 use crate::sink::metrics::{Format, Metrics};
+use crate::sink::{GroupBy, Sink};
 
 /// How often exact counts are taken where anything fails: who scrapes each second sees what happened in it.
 const COUNT: Duration = Duration::from_secs(1);
@@ -53,9 +53,9 @@ impl Endpoint {
     }
 
     /// Answers from now on. Before this thread gives up its privileges: the one that answers has others.
-    pub(super) fn serve(self) -> Result<Served> {
+    pub(super) fn serve(self, by: GroupBy) -> Result<Served> {
         let cut = Arc::default();
-        let (metrics, exposition) = Metrics::new(|| usage(Path::new("/proc")), Arc::clone(&cut));
+        let (metrics, exposition) = Metrics::new(by, || usage(Path::new("/proc")), Arc::clone(&cut));
         let make = move |accept: Option<&str>| {
             let format = Format::wanted(accept);
             Some(Page { content_type: format.content_type(), text: exposition.told(format)? })

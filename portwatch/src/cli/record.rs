@@ -58,7 +58,7 @@ async fn record(args: &RecordArgs, launcher: Option<Launcher>, paint: Paint) -> 
     let session = Session::begin(&args.live, pace, (until_either(asked, ended), done))?;
     let start = session.start().clone();
     let where_metrics_are = Endpoint::words(metrics.as_ref());
-    let mut served = metrics.map(Endpoint::serve).transpose()?;
+    let mut served = metrics.map(|endpoint| endpoint.serve(args.group_by.into())).transpose()?;
     let mut recorder = Recorder::start(target, headers(start), not_written, told, only_record)?;
     let child = match Child::start(&args.command, tell) {
         Ok(child) => child,

@@ -19,7 +19,7 @@ async fn serve(args: &ServeArgs) -> Result<()> {
     let pace = Endpoint::pace(Some(&endpoint), Pace::default());
     let session = Session::begin(&args.live, pace, stop)?;
     let words = Endpoint::words(Some(&endpoint));
-    let mut served = endpoint.serve()?;
+    let mut served = endpoint.serve(args.group_by.into())?;
     session.confine(false);
     session.say_ready(&words);
     session.run(&mut [served.sink()]).await.detach()?;

@@ -28,7 +28,7 @@ async fn watch(args: &TraceArgs, paint: Paint) -> Result<Observer> {
     let metrics = args.metrics.metrics.map(Endpoint::open).transpose()?;
     let session = Session::begin(&args.live, Endpoint::pace(metrics.as_ref(), Pace::default()), stop)?;
     let where_metrics_are = Endpoint::words(metrics.as_ref());
-    let mut metrics = metrics.map(Endpoint::serve).transpose()?;
+    let mut metrics = metrics.map(|endpoint| endpoint.serve(args.group_by.into())).transpose()?;
     let output = BufWriter::new(Output::new());
     let mut sink: Box<dyn Sink> = if args.json {
         Box::new(Json::new(output))

@@ -5,15 +5,15 @@ use std::net::SocketAddr;
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command};
 
-use super::LiveArgs;
+use super::{GroupByChoice, LiveArgs};
 use crate::cli::filter;
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
-  portwatch serve                        at http://127.0.0.1:7678/metrics until Ctrl-C
-  portwatch serve --listen 9000          another port of 127.0.0.1
-  portwatch serve --listen 10.0.0.7:7678 for everybody who reaches that address
-  curl -s localhost:7678/metrics         what is told
+  portwatch serve                          at http://127.0.0.1:7678/metrics until Ctrl-C
+  portwatch serve --listen 9000            another port of 127.0.0.1
+  portwatch serve --listen 10.0.0.7:7678   for everybody who reaches that address
+  curl -s localhost:7678/metrics           what is told
 
 There is no encryption and no password: who reaches the address reads names of programs and destinations. Let a proxy \
 that has both stand in front, or listen where only Prometheus reaches.";
@@ -42,6 +42,11 @@ pub(in crate::cli) struct ServeArgs {
     /// Tell metrics here; a port alone is one of 127.0.0.1, port 0 is one that the system chooses
     #[arg(long, value_name = "ADDR:PORT", default_value = DEFAULT, value_parser = filter::listen)]
     pub(in crate::cli) listen: SocketAddr,
+
+    /// What `group` is in metrics: the name of the process, its unit, its container or its pod; with `destination` it is
+    /// empty, as there is a label for that
+    #[arg(long, value_enum, default_value_t, value_name = "WHAT")]
+    pub(in crate::cli) group_by: GroupByChoice,
 
     #[command(flatten)]
     pub(in crate::cli) live: LiveArgs,

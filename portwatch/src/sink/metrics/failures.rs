@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::diagnose::{Cause, cause};
-use crate::event::{Counts, Errno, Process, Row};
+use crate::event::{Counts, Details, Errno, PodName, Process, Row, Text};
+use crate::sink::GroupBy;
 
 /// Series beside the one for what finds no room.
 pub(super) const MOST: usize = 1500;
@@ -19,9 +20,22 @@ pub(super) const OVERFLOW: &str = "other";
 pub(super) struct Group(String);
 
 impl Group {
-    /// The program: the name of the thread-group leader, which the kernel tells of those, too, that have ended.
-    fn of(process: &Process) -> Self {
-        Self(String::from_utf8_lossy(&process.comm.0).into_owned())
+    /// Empty where it is not known, or where there is none. A destination has a label of its own.
+    fn of(process: &Process, by: GroupBy) -> Self {
+        let exact = |text: &Text| String::from_utf8_lossy(&text.0).into_owned();
+        let Details { unit, container, pod, .. } = &*process.details;
+        let name = match by {
+            // Of the thread-group leader, which the kernel tells of those, too, that have ended.
+            GroupBy::Process => Some(exact(&process.comm)),
+            GroupBy::Unit => unit.as_ref().map(exact),
+            GroupBy::Container => container.as_ref().map(|container| exact(&container.id)),
+            GroupBy::Pod => pod.as_ref().map(|pod| match &pod.name {
+                Some(PodName { namespace, name }) => format!("{}/{}", exact(namespace), exact(name)),
+                None => exact(&pod.uid),
+            }),
+            GroupBy::Destination => None,
+        };
+        Self(name.unwrap_or_default())
     }
 
     pub(super) fn name(&self) -> &str {
@@ -40,13 +54,13 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    fn of(row: &Row) -> Self {
+    fn of(row: &Row, by: GroupBy) -> Self {
         let is_known = |address: &SocketAddr| address.port() != 0 || !address.ip().is_unspecified();
         Self {
             cause: cause(&row.fault),
             errno: row.fault.errno,
             destination: row.fault.destination().filter(is_known),
-            group: Group::of(&row.process),
+            group: Group::of(&row.process, by),
         }
     }
 }
@@ -54,6 +68,7 @@ impl Kind {
 /// All that failed since the start.
 #[derive(Debug)]
 pub(super) struct Failures {
+    by: GroupBy,
     pub(super) by_kind: BTreeMap<Kind, u64>,
     /// What found no room.
     pub(super) overflow: u64,
@@ -61,18 +76,17 @@ pub(super) struct Failures {
     pub(super) by_cause: BTreeMap<Cause, u64>,
 }
 
-impl Default for Failures {
-    fn default() -> Self {
-        let by_cause = Cause::ALL.map(|cause| (cause, 0)).into();
-        Self { by_kind: BTreeMap::new(), overflow: 0, by_cause }
-    }
-}
-
 impl Failures {
+    /// None yet.
+    pub(super) fn new(by: GroupBy) -> Self {
+        let by_cause = Cause::ALL.map(|cause| (cause, 0)).into();
+        Self { by, by_kind: BTreeMap::new(), overflow: 0, by_cause }
+    }
+
     /// What an interval had.
     pub(super) fn add(&mut self, counts: &Counts) {
         for row in &counts.rows {
-            let kind = Kind::of(row);
+            let kind = Kind::of(row, self.by);
             *self.by_cause.entry(kind.cause).or_default() += row.count;
             let has_room = self.by_kind.len() < MOST;
             match self.by_kind.get_mut(&kind) {

@@ -24,7 +24,7 @@ use self::failures::Failures;
 pub use self::format::Format;
 use self::places::Places;
 pub use self::table::{Kind, METRICS, Metric};
-use super::Sink;
+use super::{GroupBy, Sink};
 use crate::diagnose::Opinion;
 use crate::event::{Item, LossReason, Start, Usage};
 
@@ -36,7 +36,7 @@ const FRESH: Duration = Duration::from_millis(100);
 pub struct Metrics(Arc<Mutex<State>>);
 
 /// What is known.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     failures: Failures,
     delivered: u64,
@@ -44,6 +44,19 @@ struct State {
     lost: BTreeMap<LossReason, u64>,
     places: Places,
     start: Option<Started>,
+}
+
+impl State {
+    fn new(by: GroupBy) -> Self {
+        Self {
+            failures: Failures::new(by),
+            delivered: 0,
+            suppressed: 0,
+            lost: BTreeMap::new(),
+            places: Places::default(),
+            start: None,
+        }
+    }
 }
 
 /// Of the start.
@@ -63,10 +76,14 @@ impl Started {
 }
 
 impl Metrics {
-    /// Nothing yet, and where it is told. `usage` is asked whenever that is made; `cut` is how many connections were
+    /// Nothing yet, and where it is told. Who failed is told `by` this. `usage` is asked whenever that is made; `cut` is how many connections were
     /// closed before they were answered.
-    pub fn new(usage: impl Fn() -> Usage + Send + Sync + 'static, cut: Arc<AtomicU64>) -> (Self, Exposition) {
-        let state = Arc::<Mutex<State>>::default();
+    pub fn new(
+        by: GroupBy,
+        usage: impl Fn() -> Usage + Send + Sync + 'static,
+        cut: Arc<AtomicU64>,
+    ) -> (Self, Exposition) {
+        let state = Arc::new(Mutex::new(State::new(by)));
         let mut registry = Registry::default();
         registry.register_collector(Box::new(Told {
             state: Arc::clone(&state),

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 use super::{Format, METRICS, Metrics, State, encode, failures, lock, places};
 use crate::diagnose::Observer;
 use crate::event::{
-    BootNs, Counts, Errno, Fault, Item, LossReason, Lost, Namespace, NetnsId, Occupancy, PortRange, Process,
-    Protocol, Row, Scope, Settings, Snapshot, Stage, Suppressed, Text, Usage,
+    BootNs, Container, Counts, Details, Errno, Fault, Item, LossReason, Lost, Namespace, NetnsId, Occupancy,
+    Pod, PodName, PortRange, Process, Protocol, Row, Scope, Settings, Snapshot, Stage, Suppressed, Text,
+    Usage,
 };
-use crate::sink::Sink as _;
+use crate::sink::{GroupBy, Sink as _};
 
 const NETNS: NetnsId = NetnsId(4_026_531_840);
 
@@ -69,7 +70,7 @@ fn snapshot(at_s: u64, rows: Vec<Occupancy>) -> Item {
 
 /// What is told after these items.
 fn told(items: &[Item]) -> String {
-    let (mut metrics, exposition) = Metrics::new(Usage::default, Arc::default());
+    let (mut metrics, exposition) = Metrics::new(GroupBy::Process, Usage::default, Arc::default());
     let mut observer = Observer::default();
     for item in items {
         let opinions = observer.see(item);
@@ -154,6 +155,36 @@ fn whatever_fails_the_series_are_bounded_and_the_sum_is_exact() {
 }
 
 #[test]
+fn who_failed_is_told_by_what_was_asked_for() {
+    let text = |text: &str| Text(text.as_bytes().to_vec());
+    let mut of_shop = row(b"nginx", "10.0.0.2:443", 3);
+    let name = PodName { namespace: text("shop"), name: text("web-1") };
+    of_shop.process.details = Arc::new(Details {
+        unit: Some(text("nginx.service")),
+        container: Some(Container { id: text("3f084b"), runtime: None, name: None }),
+        pod: Some(Pod { uid: text("214f"), name: Some(name) }),
+        ..Details::default()
+    });
+    let cases = [
+        (GroupBy::Process, [",group=\"nginx\"} 3", ",group=\"curl\"} 2"]),
+        (GroupBy::Unit, [",group=\"nginx.service\"} 3", "} 2"]),
+        (GroupBy::Container, [",group=\"3f084b\"} 3", "} 2"]),
+        (GroupBy::Pod, [",group=\"shop/web-1\"} 3", "} 2"]),
+        (GroupBy::Destination, ["} 5", "} 5"]),
+    ];
+    for (by, expected) in cases {
+        let (mut metrics, exposition) = Metrics::new(by, Usage::default, Arc::default());
+        let rows = vec![of_shop.clone(), row(b"curl", "10.0.0.2:443", 2)];
+        metrics.item(&counts(rows, 0), &[]).unwrap();
+        let told = exposition.told(Format::Text).unwrap();
+        for series in expected {
+            let series = format!("destination=\"10.0.0.2:443\"{series}\n");
+            assert!(told.contains(&series), "{by:?}: {series} in {told}");
+        }
+    }
+}
+
+#[test]
 fn a_name_cannot_forge_a_series_or_a_line() {
     let hostile: [(&[u8], &str); 6] = [
         (b"a\"} 1\nforged_total 7", r#"a\"} 1\nforged_total 7"#),
@@ -165,7 +196,7 @@ fn a_name_cannot_forge_a_series_or_a_line() {
     ];
     for (comm, label) in hostile {
         for format in [Format::OpenMetrics, Format::Text] {
-            let (mut metrics, exposition) = Metrics::new(Usage::default, Arc::default());
+            let (mut metrics, exposition) = Metrics::new(GroupBy::Process, Usage::default, Arc::default());
             metrics.item(&counts(vec![row(comm, "10.0.0.2:443", 3)], 0), &[]).unwrap();
             let told = exposition.told(format).unwrap();
             let expected = format!("destination=\"10.0.0.2:443\",group=\"{label}\"}} 3\n");
@@ -223,7 +254,7 @@ fn places_are_told_while_half_of_their_ports_are_taken() {
 
 #[test]
 fn a_place_that_nobody_looks_at_any_more_is_not_told() {
-    let mut state = State::default();
+    let mut state = State::new(GroupBy::Process);
     let (now, item) = (Instant::now(), snapshot(1, vec![occupancy(443, 90)]));
     let opinions = Observer::default().see(&item);
     let Item::Ports(snapshot) = item else { unreachable!() };
@@ -237,7 +268,7 @@ fn all_metrics_are_there_and_each_is_described_once() {
     let usage =
         || Usage { cpu: Some(Duration::from_millis(1500)), resident_bytes: Some(4096), descriptors: Some(9) };
     let cut = Arc::<AtomicU64>::default();
-    let (metrics, exposition) = Metrics::new(usage, Arc::clone(&cut));
+    let (metrics, exposition) = Metrics::new(GroupBy::Process, usage, Arc::clone(&cut));
     cut.store(8, Ordering::Relaxed);
     drop(metrics);
     let told = exposition.told(Format::Text).unwrap();
@@ -264,7 +295,7 @@ fn all_metrics_are_there_and_each_is_described_once() {
 
 #[test]
 fn who_asks_at_once_again_is_given_the_same() {
-    let (mut metrics, exposition) = Metrics::new(Usage::default, Arc::default());
+    let (mut metrics, exposition) = Metrics::new(GroupBy::Process, Usage::default, Arc::default());
     let first = exposition.told(Format::Text).unwrap();
     metrics.item(&counts(vec![row(b"a", "10.0.0.2:1", 1)], 0), &[]).unwrap();
     assert_eq!(exposition.told(Format::Text).unwrap(), first);
