@@ -88,7 +88,6 @@ impl Session {
             until: Until { stop: asked, count: args.count },
         };
         let live = Live::new(tracer, enricher(args.kubernetes), wanted)?;
-        memory::let_go_of_the_start();
         Ok(Self {
             live,
             hooks,
@@ -104,6 +103,7 @@ impl Session {
         let look =
             Looking { enters_namespaces: self.enters_namespaces, maps: Some(kernel::answers), ends_command };
         privileges::confine(&Duty::Look(look));
+        memory::let_go_of_the_start();
     }
 
     /// What is watched, and how.
