@@ -2,17 +2,19 @@
 //!
 //! In: nothing. Out: nothing; resident memory is what changes. Left to itself, glibc learns from the megabytes that
 //! type information takes for a moment at the start, and from then on keeps as much, and twice that, when it is freed; and
-//! the kernel keeps the executable mapped wherever it ran once.
+//! it has a heap for each thread, of which none gives its holes to another. And the kernel keeps the executable mapped wherever
+//! it ran once.
 
-/// Sets the thresholds to those with which glibc begins, which makes it stop learning (mallopt(3)).
+/// Sets the thresholds to those with which glibc begins, which makes it stop learning, and lets all threads beside the first
+/// share a heap (mallopt(3)).
 #[cfg(target_env = "gnu")]
 pub(super) fn hold_little() {
-    use nix::libc::{M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
+    use nix::libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
 
     const BYTES: i32 = 128 * 1024;
-    for threshold in [M_MMAP_THRESHOLD, M_TRIM_THRESHOLD] {
+    for (what, value) in [(M_MMAP_THRESHOLD, BYTES), (M_TRIM_THRESHOLD, BYTES), (M_ARENA_MAX, 2)] {
         // SAFETY: takes two numbers and touches no memory that is in use. A refusal leaves all as it is.
-        unsafe { mallopt(threshold, BYTES) };
+        unsafe { mallopt(what, value) };
     }
 }
 

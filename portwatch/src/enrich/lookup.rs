@@ -78,25 +78,24 @@ impl<Q, A> Clone for Readers<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
-    /// Starts them, each with `confine`. Those that cannot be started are missing, which is said.
+    /// Starts them. The first begins with `confine`, and starts the others, which inherit what that leaves them. Those that
+    /// cannot be started are missing, which is said.
     pub(super) fn start(look: &Arc<Look<Q, A>>, confine: fn()) -> Self {
         let (questions, receiver) = sync_channel(READERS);
         let receiver = Arc::new(Mutex::new(receiver));
-        let (tell, begun) = channel();
-        for _ in 0..READERS {
-            let (look, receiver, tell) = (Arc::clone(look), Arc::clone(&receiver), tell.clone());
-            let thread = std::thread::Builder::new().name("portwatch-lookup".to_owned());
-            if let Err(error) = thread.spawn(move || {
-                confine();
-                drop(tell);
-                read(&*look, &receiver);
-            }) {
-                log::warn!("start a thread that looks up processes: {error}");
+        let (tell, begun) = channel::<Infallible>();
+        let look = Arc::clone(look);
+        start_one(move || {
+            confine();
+            for _ in 1..READERS {
+                let (look, receiver) = (Arc::clone(&look), Arc::clone(&receiver));
+                start_one(move || read(&*look, &receiver));
             }
-        }
-        // Until all have begun, or are not there: who is told that watching has begun finds them confined.
-        drop(tell);
-        let _: Result<Infallible, _> = begun.recv();
+            drop(tell);
+            read(&*look, &receiver);
+        });
+        // Until all are there: who is told that watching has begun finds them confined.
+        let _ = begun.recv();
         Self { questions }
     }
 
@@ -105,6 +104,12 @@ impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
         let slip = Slip::new(known);
         self.questions.try_send((question, Arc::clone(&slip))).ok()?;
         Some(slip)
+    }
+}
+
+fn start_one(work: impl FnOnce() + Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().name("portwatch-lookup".to_owned()).spawn(work) {
+        log::warn!("start a thread that looks up processes: {error}");
     }
 }
 
