@@ -2,17 +2,17 @@
 //!
 //! In: nothing. Out: nothing; resident memory is what changes. Left to itself, glibc learns from the megabytes that
 //! type information takes for a moment at the start, and from then on keeps as much, and twice that, when it is freed; and
-//! it has a heap for each thread, of which none gives its holes to another. And the kernel keeps the executable mapped wherever
+//! it has a heap for each thread, none of which fills the holes that the start left. And the kernel keeps the executable mapped wherever
 //! it ran once.
 
-/// Sets the thresholds to those with which glibc begins, which makes it stop learning, and lets all threads beside the first
-/// share a heap (mallopt(3)).
+/// Sets the thresholds to those with which glibc begins, which makes it stop learning, and has all threads share a
+/// heap (mallopt(3)).
 #[cfg(target_env = "gnu")]
 pub(super) fn hold_little() {
     use nix::libc::{M_ARENA_MAX, M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, mallopt};
 
     const BYTES: i32 = 128 * 1024;
-    for (what, value) in [(M_MMAP_THRESHOLD, BYTES), (M_TRIM_THRESHOLD, BYTES), (M_ARENA_MAX, 2)] {
+    for (what, value) in [(M_MMAP_THRESHOLD, BYTES), (M_TRIM_THRESHOLD, BYTES), (M_ARENA_MAX, 1)] {
         // SAFETY: takes two numbers and touches no memory that is in use. A refusal leaves all as it is.
         unsafe { mallopt(what, value) };
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use nix::libc::{self, c_long};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule,
-    TargetArch, apply_filter,
+    TargetArch, apply_filter, sock_filter,
 };
 
 use super::{Duty, Looking};
@@ -220,21 +220,57 @@ fn filter(duty: &Duty<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
         }
         Duty::Write => rules.add(SIGNALS, &[])?,
     }
-    compiled(rules.0, SeccompAction::Errno(libc::EPERM.cast_unsigned()), SeccompAction::Allow)
+    compiled(rules.0, &SeccompAction::Errno(libc::EPERM.cast_unsigned()), &SeccompAction::Allow)
 }
 
 /// `clone3` has its flags in memory, where no filter looks. Libraries take `clone` where it is not there.
 fn without_clone3() -> Result<BpfProgram, seccompiler::BackendError> {
     let rules = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    compiled(rules, SeccompAction::Allow, SeccompAction::Errno(libc::ENOSYS.cast_unsigned()))
+    compiled(rules, &SeccompAction::Allow, &SeccompAction::Errno(libc::ENOSYS.cast_unsigned()))
 }
 
+/// The library's programs compare a call with one number after the other, and the kernel runs them for each number there is
+/// when it takes them (`seccomp_cache_prepare`, kernel/seccomp.c). So there is one for each few numbers, behind a choice.
 fn compiled(
     rules: BTreeMap<c_long, Vec<SeccompRule>>,
-    otherwise: SeccompAction,
-    matched: SeccompAction,
+    otherwise: &SeccompAction,
+    matched: &SeccompAction,
 ) -> Result<BpfProgram, seccompiler::BackendError> {
-    SeccompFilter::new(rules, otherwise, matched, TargetArch::try_from(std::env::consts::ARCH)?)?.try_into()
+    const NUMBERS: usize = 10;
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    let (mut rules, mut parts) = (rules.into_iter().peekable(), Vec::new());
+    while let Some((first, _)) = rules.peek() {
+        let first = u32::try_from(*first).unwrap_or(0);
+        let part = rules.by_ref().take(NUMBERS).collect();
+        let part: BpfProgram =
+            SeccompFilter::new(part, otherwise.clone(), matched.clone(), arch)?.try_into()?;
+        parts.push((first, part));
+    }
+    Ok(chosen(&parts))
+}
+
+/// These parts, each of which ends with an answer, behind the choice by the first number of the next.
+fn chosen(parts: &[(u32, BpfProgram)]) -> BpfProgram {
+    // `BPF_LD | BPF_W | BPF_ABS` and others (include/uapi/linux/bpf_common.h).
+    const LOAD: u16 = 0x20;
+    const JUMP_IF_AT_LEAST: u16 = 0x35;
+    const JUMP: u16 = 0x05;
+    // A program has at most 4,096 instructions.
+    let step = |code, k: usize, jt| sock_filter { code, jt, jf: 0, k: u32::try_from(k).unwrap_or(u32::MAX) };
+    // The number of the call is the first member of `struct seccomp_data`.
+    let mut program = vec![step(LOAD, 0, 0)];
+    let mut before = 0;
+    for (n, (_, part)) in parts.iter().enumerate() {
+        // Two instructions for each choice that follows, of which the last has one.
+        let choices = (2 * (parts.len() - n)).saturating_sub(3);
+        if let Some((first_of_next, _)) = parts.get(n + 1) {
+            program.push(step(JUMP_IF_AT_LEAST, *first_of_next as usize, 1));
+        }
+        program.push(step(JUMP, choices + before, 0));
+        before += part.len();
+    }
+    program.extend(parts.iter().flat_map(|(_, part)| part.iter().cloned()));
+    program
 }
 
 /// No rule for a call that is in it: any arguments.

@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::gettid;
 use portwatch_tests::netns::{Full, Netns, set};
@@ -406,6 +406,8 @@ fn forbid_connects() -> File {
         };
         i32::try_from(Errno::result(result).unwrap()).unwrap()
     }
+    // Before Linux 5.11 it counts as locked memory, beside what sessions before have not yet freed.
+    setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY).unwrap();
     // r0 = 0; exit
     let instructions: [u64; 2] = [0xb7, 0x95];
     let program = bpf(

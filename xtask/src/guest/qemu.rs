@@ -24,7 +24,7 @@ const QEMU: &str = "qemu-system-x86_64";
 /// Without 16-byte compare-and-swap: QEMU 7.2 leaves garbage in the flags after one, which linux 6.12 does not survive.
 const CPU: &str = "max,-cx16";
 /// In MiB, for a guest with the usual files.
-const MEMORY: usize = 1024;
+const MEMORY: usize = 1536;
 /// The usual files take less, in MiB. More of them lie in memory twice while the kernel unpacks them.
 const USUAL_FILES: usize = 128;
 /// A kernel that panics resets, and QEMU ends at a reset.
