@@ -78,8 +78,8 @@ impl<Q, A> Clone for Readers<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
-    /// Starts them. The first begins with `confine`, and starts the others, which inherit what that leaves them. Those that
-    /// cannot be started are missing, which is said.
+    /// Starts the first, which begins with `confine`, and starts the others when there is something to look up: they inherit
+    /// what that has left it. Those that cannot be started are missing, which is said.
     pub(super) fn start(look: &Arc<Look<Q, A>>, confine: fn()) -> Self {
         let (questions, receiver) = sync_channel(READERS);
         let receiver = Arc::new(Mutex::new(receiver));
@@ -87,14 +87,17 @@ impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
         let look = Arc::clone(look);
         start_one(move || {
             confine();
+            drop(tell);
+            let Ok((question, slip)) = locked(&receiver).recv() else { return };
             for _ in 1..READERS {
                 let (look, receiver) = (Arc::clone(&look), Arc::clone(&receiver));
                 start_one(move || read(&*look, &receiver));
             }
-            drop(tell);
+            look(question, &slip);
+            slip.end();
             read(&*look, &receiver);
         });
-        // Until all are there: who is told that watching has begun finds them confined.
+        // Until it is there: who is told that watching has begun finds it confined.
         let _ = begun.recv();
         Self { questions }
     }

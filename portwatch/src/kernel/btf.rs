@@ -61,7 +61,7 @@ pub(super) struct Btf {
     bytes: Vec<u8>,
     strings: usize,
     /// Where each type starts in `bytes`, by id; id 0 is void.
-    types: Vec<usize>,
+    types: Vec<u32>,
     structures: Names,
     functions: Names,
 }
@@ -85,7 +85,9 @@ impl Btf {
         if end > bytes.len() || strings > bytes.len() {
             return Err(BtfError::Truncated("the header"));
         }
-        let mut types = vec![start];
+        // Half as many pages as places of this machine would take.
+        let place = |at| u32::try_from(at).map_err(|_| BtfError::Truncated("the header"));
+        let mut types = vec![place(start)?];
         let (mut structures, mut functions) = (Names::new(), Names::new());
         let mut at = start;
         while at < end {
@@ -102,7 +104,7 @@ impl Btf {
                 let id = u32::try_from(types.len()).map_err(|_| BtfError::Truncated("the header"))?;
                 names.push((head.unwrap_or(0), id));
             }
-            types.push(at);
+            types.push(place(at)?);
             at += 12 + trailer(info)?;
         }
         if at != end {
@@ -166,7 +168,7 @@ impl Btf {
     /// The first type of a kind that has no index.
     fn scan(&self, wanted: u32, name: &str) -> Option<u32> {
         let named = |at: usize| self.kind(at) == wanted && self.string(self.word(at)) == Some(name);
-        let position = self.types.iter().skip(1).position(|at| named(*at))?;
+        let position = self.types.iter().skip(1).position(|at| named(*at as usize))?;
         u32::try_from(position + 1).ok()
     }
 
@@ -222,7 +224,7 @@ impl Btf {
     }
 
     fn at(&self, id: u32) -> Option<usize> {
-        if id == 0 { None } else { self.types.get(id as usize).copied() }
+        if id == 0 { None } else { self.types.get(id as usize).map(|at| *at as usize) }
     }
 
     fn kind(&self, at: usize) -> u32 {
