@@ -19,3 +19,4 @@ pub mod privileges;
 pub mod sink;
 pub mod source;
 pub mod term;
+pub mod thread;

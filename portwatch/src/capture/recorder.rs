@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::waiting::{End, Room, Waiting};
 use super::writer::Writer;
 use super::{Target, TargetError};
+use crate::thread;
 
 /// How long the first lines are waited for.
 const BEGIN: Duration = Duration::from_millis(500);
@@ -121,14 +122,9 @@ impl Recorder {
         let writer = Writer::new(Arc::clone(&shared), store, Box::new(header), loss_line)
             .map_err(failed.clone()("make room to compress"))?;
         let (tell, begun) = sync_channel(1);
-        let thread = std::thread::Builder::new()
-            .name("portwatch-capture".to_owned())
-            .spawn(move || {
-                confine(folder.as_fd());
-                drop(folder);
-                writer.run(tell)
-            })
-            .map_err(failed("start a thread"))?;
+        let confine = move || confine(folder.as_fd());
+        let work = move || writer.run(tell);
+        let thread = thread::start("portwatch-capture", confine, work).map_err(failed("start a thread"))?;
         // Who is told that recording has begun finds a file that can be read; not at the price of a disk that hangs.
         let _ = begun.recv_timeout(BEGIN);
         Ok(Self { shared, thread: Some(thread) })

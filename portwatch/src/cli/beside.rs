@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use anyhow::{Context as _, Result};
 
 use crate::privileges::{self, Duty};
+use crate::thread;
 
 /// Bytes that wait for whoever reads; a single piece may be larger, as a summary is.
 const MOST: usize = 4 << 20;
@@ -43,8 +44,8 @@ impl Beside {
     pub(super) fn start(mut output: Box<dyn Write + Send>) -> Result<(Self, Writer)> {
         let beside = Self(Arc::default());
         let shared = Arc::clone(&beside.0);
+        let confine = || _ = privileges::confine(&Duty::Write);
         let work = move || {
-            privileges::confine(&Duty::Write);
             while let Some(bytes) = shared.next() {
                 if let Err(error) = output.write_all(&bytes).and_then(|()| output.flush()) {
                     shared.state().error.get_or_insert(error);
@@ -52,7 +53,7 @@ impl Beside {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("portwatch-output".to_owned()).spawn(work);
+        let thread = thread::start("portwatch-output", confine, work);
         let writer =
             Writer { beside: beside.clone(), thread: thread.context("start a thread for the output")? };
         Ok((beside, writer))

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use super::outcome::say;
 use crate::privileges::{self, Duty};
 use crate::term::named;
+use crate::thread;
 
 /// How long it may take to end by itself, as Ctrl-C reaches it, too,
 const BY_ITSELF: Duration = Duration::from_millis(500);
@@ -44,8 +45,8 @@ impl Child {
         let pid = Pid::from_raw(i32::try_from(child.id()).context("the id of a process")?);
         let end: Arc<End> = Arc::default();
         let (shared, of) = (Arc::clone(&end), name.clone());
+        let confine = || _ = privileges::confine(&Duty::Write);
         let wait = move || {
-            privileges::confine(&Duty::Write);
             // Until it is reaped its id is its own.
             let _ = waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
             *shared.is_over.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -56,8 +57,8 @@ impl Child {
             // Nobody waits for it where portwatch has ended first.
             let _ = ended.send(());
         };
-        let thread = std::thread::Builder::new().name("portwatch-wait".to_owned());
-        thread.spawn(wait).context("start a thread that waits for the command")?;
+        thread::start("portwatch-wait", confine, wait)
+            .context("start a thread that waits for the command")?;
         Ok(Some(Self { name, pid, end }))
     }
 

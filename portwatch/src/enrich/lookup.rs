@@ -3,15 +3,20 @@
 //! In: questions. Out: what was found until a deadline; later all of it. Must not know: what is asked, and where it is
 //! looked up. A file of /proc may make its reader wait for as long as a process likes, and nothing can wake it then.
 
-use std::convert::Infallible;
-use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
+
+use crate::thread;
 
 /// How long an answer is waited for. Usually it takes some ten microseconds.
 const DEADLINE: Duration = Duration::from_millis(100);
 /// Threads. As many may hang; then nothing is looked up until one of them comes back.
 pub(super) const READERS: usize = 4;
+/// Of each of them.
+const NAME: &str = "portwatch-lookup";
 
 /// What is found, as it is found.
 pub(super) struct Slip<A> {
@@ -83,22 +88,19 @@ impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
     pub(super) fn start(look: &Arc<Look<Q, A>>, confine: fn()) -> Self {
         let (questions, receiver) = sync_channel(READERS);
         let receiver = Arc::new(Mutex::new(receiver));
-        let (tell, begun) = channel::<Infallible>();
         let look = Arc::clone(look);
-        start_one(move || {
-            confine();
-            drop(tell);
+        let work = move || {
             let Ok((question, slip)) = locked(&receiver).recv() else { return };
             for _ in 1..READERS {
                 let (look, receiver) = (Arc::clone(&look), Arc::clone(&receiver));
-                start_one(move || read(&*look, &receiver));
+                let another = move || read(&*look, &receiver);
+                say_if_missing(Builder::new().name(NAME.to_owned()).spawn(another));
             }
             look(question, &slip);
             slip.end();
             read(&*look, &receiver);
-        });
-        // Until it is there: who is told that watching has begun finds it confined.
-        let _ = begun.recv();
+        };
+        say_if_missing(thread::start(NAME, confine, work));
         Self { questions }
     }
 
@@ -110,8 +112,8 @@ impl<Q: Send + 'static, A: Clone + Send + 'static> Readers<Q, A> {
     }
 }
 
-fn start_one(work: impl FnOnce() + Send + 'static) {
-    if let Err(error) = std::thread::Builder::new().name("portwatch-lookup".to_owned()).spawn(work) {
+fn say_if_missing(thread: io::Result<JoinHandle<()>>) {
+    if let Err(error) = thread {
         log::warn!("start a thread that looks up processes: {error}");
     }
 }

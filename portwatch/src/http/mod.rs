@@ -26,6 +26,8 @@ use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+use crate::thread;
+
 /// Where the page is.
 pub const PATH: &str = "/metrics";
 /// What clients may take.
@@ -97,11 +99,8 @@ impl Listening {
             let _within = runtime.enter();
             TcpListener::from_std(self.into_listener())?
         };
-        let work = move || {
-            confine();
-            runtime.block_on(accept(&listener, limits, make, &cut, gone));
-        };
-        std::thread::Builder::new().name("portwatch-http".to_owned()).spawn(work)?;
+        let work = move || runtime.block_on(accept(&listener, limits, make, &cut, gone));
+        thread::start("portwatch-http", confine, work)?;
         Ok(Server { _alive: alive })
     }
 }

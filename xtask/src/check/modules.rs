@@ -8,17 +8,18 @@ pub(super) struct Module {
 }
 
 /// Every top-level module. `lib` and `main` are the two crate roots.
-pub(super) const MODULES: [Module; 18] = [
+pub(super) const MODULES: [Module; 19] = [
     Module { name: "event", may_import: &[] },
     Module { name: "term", may_import: &[] },
+    Module { name: "thread", may_import: &[] },
     Module { name: "clock", may_import: &["event"] },
     Module { name: "kernel", may_import: &["event"] },
     Module { name: "decode", may_import: &["event"] },
-    Module { name: "enrich", may_import: &["event"] },
+    Module { name: "enrich", may_import: &["event", "thread"] },
     Module { name: "ports", may_import: &["event"] },
     Module { name: "lines", may_import: &["event", "clock", "diagnose", "term"] },
-    Module { name: "capture", may_import: &[] },
-    Module { name: "http", may_import: &[] },
+    Module { name: "capture", may_import: &["thread"] },
+    Module { name: "http", may_import: &["thread"] },
     Module {
         name: "source",
         may_import: &["event", "kernel", "decode", "enrich", "ports", "capture", "lines", "term"],
@@ -43,6 +44,7 @@ pub(super) const MODULES: [Module; 18] = [
             "pipeline",
             "http",
             "privileges",
+            "thread",
         ],
     },
     Module { name: "main", may_import: &["cli", "term"] },
@@ -79,6 +81,7 @@ const IMPURE_MODULES: &[&str] = &[
     "http",
     "cli",
     "term",
+    "thread",
     "main",
 ];
 
