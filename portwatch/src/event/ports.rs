@@ -139,6 +139,24 @@ pub struct Namespace {
     pub is_hosts: Option<bool>,
 }
 
+#[cfg(test)]
+impl Namespace {
+    /// For tests: portwatch's own, with this range and nothing else.
+    pub(crate) fn own(id: NetnsId, range: PortRange) -> Self {
+        Self {
+            id,
+            range,
+            reserved: 0,
+            bound: 0,
+            reserved_ports: Vec::new(),
+            listeners: Vec::new(),
+            settings: Settings::default(),
+            is_own: true,
+            is_hosts: None,
+        }
+    }
+}
+
 /// Settings of a namespace that decide what helps where ports are short. None where the kernel has no such setting, or
 /// does not let it be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -47,14 +47,11 @@ const KILL: Use = needed(
 );
 const READ_FILES: Use =
     needed(Capability::CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH", "captures that belong to another user");
+const READS_MAPS: &str = "reading the maps, for which this kernel (before 5.19) wants it";
 /// What makes bpf(2) answer, the lesser one first (`bpf_capable()`, include/linux/capability.h).
 const MAPS: [Use; 2] = [
-    needed(Capability::CAP_BPF, "CAP_BPF", "reading the maps, for which this kernel (before 5.19) wants it"),
-    needed(
-        Capability::CAP_SYS_ADMIN,
-        "CAP_SYS_ADMIN",
-        "reading the maps, for which this kernel (before 5.19) wants it",
-    ),
+    needed(Capability::CAP_BPF, "CAP_BPF", READS_MAPS),
+    needed(Capability::CAP_SYS_ADMIN, "CAP_SYS_ADMIN", READS_MAPS),
 ];
 
 impl Duty<'_> {

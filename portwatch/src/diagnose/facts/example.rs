@@ -100,15 +100,10 @@ pub(in super::super) fn row(by_state: &[(SocketState, u32)]) -> Occupancy {
 #[cfg(test)]
 pub(in super::super) fn snapshot(at: BootNs, rows: Vec<Occupancy>) -> Snapshot {
     let namespace = Namespace {
-        id: NETNS,
-        range: DEFAULT_RANGE,
-        reserved: 0,
-        bound: 0,
-        reserved_ports: Vec::new(),
         listeners: vec![22, 5432, 9100],
         settings: healthy().settings,
-        is_own: true,
         is_hosts: Some(true),
+        ..Namespace::own(NETNS, DEFAULT_RANGE)
     };
     Snapshot {
         at,

@@ -11,7 +11,7 @@ use super::{Exec, Launcher, Limits, Lines};
 use crate::diagnose::Opinion;
 use crate::event::{
     BootNs, Details, Failure, Fault, Item, LossReason, Lost, Namespace, NetnsId, PortRange, Process, Scope,
-    Settings, Snapshot, State, Suppressed, Text,
+    Snapshot, State, Suppressed, Text,
 };
 use crate::sink::Sink;
 
@@ -51,17 +51,7 @@ fn failure(at: u64) -> Failure {
 }
 
 fn snapshot(netns: u32, at: u64) -> Item {
-    let namespace = Namespace {
-        id: NetnsId(netns),
-        range: PortRange { low: 40000, high: 40003 },
-        reserved: 0,
-        bound: 0,
-        reserved_ports: Vec::new(),
-        listeners: Vec::new(),
-        settings: Settings::default(),
-        is_own: true,
-        is_hosts: None,
-    };
+    let namespace = Namespace::own(NetnsId(netns), PortRange { low: 40000, high: 40003 });
     Item::Ports(Snapshot {
         at: BootNs(at),
         boot_offset_ns: 0,

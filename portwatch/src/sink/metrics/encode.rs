@@ -58,8 +58,7 @@ pub(super) fn encode(
 fn failures_by_kind(state: &State) -> impl Iterator<Item = (Vec<String>, u64)> {
     let named = state.failures.by_kind.iter().map(|(kind, count)| {
         let destination = kind.destination.map(|address| address.to_string()).unwrap_or_default();
-        let labels =
-            [kind.cause.name().to_owned(), kind.errno.name(), destination, kind.group.name().to_owned()];
+        let labels = [kind.cause.name().to_owned(), kind.errno.name(), destination, kind.group.clone()];
         (labels.into(), *count)
     });
     named.chain([(vec![OVERFLOW.to_owned(); table::FAILURES.labels.len()], state.failures.overflow)])

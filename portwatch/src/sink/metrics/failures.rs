@@ -7,41 +7,13 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use crate::diagnose::{Cause, cause};
-use crate::event::{Counts, Details, Errno, PodName, Process, Row, Text};
+use crate::event::{Counts, Errno, Row};
 use crate::sink::GroupBy;
 
 /// Series beside the one for what finds no room.
 pub(super) const MOST: usize = 1500;
 /// What stands in each label of that one. No address is called so, so it cannot be mistaken.
 pub(super) const OVERFLOW: &str = "other";
-
-/// By what callers are counted together.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Group(String);
-
-impl Group {
-    /// Empty where it is not known, or where there is none. A destination has a label of its own.
-    fn of(process: &Process, by: GroupBy) -> Self {
-        let exact = |text: &Text| String::from_utf8_lossy(&text.0).into_owned();
-        let Details { unit, container, pod, .. } = &*process.details;
-        let name = match by {
-            // Of the thread-group leader, which the kernel tells of those, too, that have ended.
-            GroupBy::Process => Some(exact(&process.comm)),
-            GroupBy::Unit => unit.as_ref().map(exact),
-            GroupBy::Container => container.as_ref().map(|container| exact(&container.id)),
-            GroupBy::Pod => pod.as_ref().map(|pod| match &pod.name {
-                Some(PodName { namespace, name }) => format!("{}/{}", exact(namespace), exact(name)),
-                None => exact(&pod.uid),
-            }),
-            GroupBy::Destination => None,
-        };
-        Self(name.unwrap_or_default())
-    }
-
-    pub(super) fn name(&self) -> &str {
-        &self.0
-    }
-}
 
 /// What one series counts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +22,8 @@ pub(super) struct Kind {
     pub(super) errno: Errno,
     /// None where it wanted to go nowhere, or the caller gave no address that could be read.
     pub(super) destination: Option<SocketAddr>,
-    pub(super) group: Group,
+    /// Of the thread-group leader or what it runs in, which the kernel tells of those, too, that have ended.
+    pub(super) group: String,
 }
 
 impl Kind {
@@ -60,7 +33,7 @@ impl Kind {
             cause: cause(&row.fault),
             errno: row.fault.errno,
             destination: row.fault.destination().filter(is_known),
-            group: Group::of(&row.process, by),
+            group: by.group(&row.process.comm, &row.process.details, &row.fault).label(),
         }
     }
 }

@@ -9,8 +9,7 @@ use super::{Format, METRICS, Metrics, State, encode, failures, lock, places};
 use crate::diagnose::Observer;
 use crate::event::{
     BootNs, Container, Counts, Details, Errno, Fault, Item, LossReason, Lost, Namespace, NetnsId, Occupancy,
-    Pod, PodName, PortRange, Process, Protocol, Row, Scope, Settings, Snapshot, Stage, Suppressed, Text,
-    Usage,
+    Pod, PodName, PortRange, Process, Protocol, Row, Scope, Snapshot, Stage, Suppressed, Text, Usage,
 };
 use crate::sink::{GroupBy, Sink as _};
 
@@ -43,17 +42,7 @@ fn occupancy(port: u16, used: u32) -> Occupancy {
 }
 
 fn snapshot(at_s: u64, rows: Vec<Occupancy>) -> Item {
-    let namespace = Namespace {
-        id: NETNS,
-        range: PortRange { low: 40000, high: 40099 },
-        reserved: 0,
-        bound: 0,
-        reserved_ports: Vec::new(),
-        listeners: Vec::new(),
-        settings: Settings::default(),
-        is_own: true,
-        is_hosts: Some(true),
-    };
+    let namespace = Namespace::own(NETNS, PortRange { low: 40000, high: 40099 });
     Item::Ports(Snapshot {
         at: BootNs(at_s * 1_000_000_000),
         boot_offset_ns: 0,

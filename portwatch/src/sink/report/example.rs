@@ -106,15 +106,10 @@ pub(super) fn occupancy(port: u16, used: u32) -> Occupancy {
 
 pub(super) fn snapshot(at: u64, rows: Vec<Occupancy>) -> Snapshot {
     let namespace = Namespace {
-        id: NETNS,
-        range: RANGE,
-        reserved: 0,
-        bound: 0,
-        reserved_ports: Vec::new(),
         listeners: vec![22],
         settings: Settings { tcp_tw_reuse: Some(2), tcp_timestamps: Some(true), ..Settings::default() },
-        is_own: true,
         is_hosts: Some(true),
+        ..Namespace::own(NETNS, RANGE)
     };
     Snapshot {
         at: second(at),

@@ -49,7 +49,11 @@ impl GroupBy {
         match self {
             Self::Process => Group::Process(comm.clone()),
             Self::Unit => Group::Unit(details.unit.clone()),
-            Self::Container => Group::Container(details.container.clone()),
+            Self::Container => {
+                // Its name may be learnt later, and makes it no other container.
+                let of_id = |container: &Container| Container { name: None, ..container.clone() };
+                Group::Container(details.container.as_ref().map(of_id))
+            }
             Self::Pod => Group::Pod(details.pod.clone()),
             Self::Destination => Group::Destination(wanted(fault)),
         }
@@ -79,6 +83,23 @@ impl Group {
             Self::Unit(None) => "(no unit)".to_owned(),
             Self::Container(None) => "(no container)".to_owned(),
             Self::Pod(None) => "(no pod)".to_owned(),
+        }
+    }
+
+    /// For machines: as it is, where it is UTF-8. Empty where there is none, and for destinations, which a label of their own
+    /// tells.
+    pub(in crate::sink) fn label(&self) -> String {
+        let exact = |text: &Text| String::from_utf8_lossy(&text.0).into_owned();
+        match self {
+            Self::Process(name) | Self::Unit(Some(name)) => exact(name),
+            Self::Container(Some(container)) => exact(&container.id),
+            Self::Pod(Some(Pod { uid, name: None })) => exact(uid),
+            Self::Pod(Some(Pod { name: Some(PodName { namespace, name }), .. })) => {
+                format!("{}/{}", exact(namespace), exact(name))
+            }
+            Self::Destination(_) | Self::Unit(None) | Self::Container(None) | Self::Pod(None) => {
+                String::new()
+            }
         }
     }
 }
@@ -171,5 +192,17 @@ mod tests {
         }
         let named = Details { pod: Some(in_shop()), ..known };
         assert_eq!(GroupBy::Pod.group(&Text::default(), &named, &fault).name(), "shop/web-7d8f");
+    }
+
+    #[test]
+    fn a_container_whose_name_is_learnt_is_the_same_container() {
+        let fault = Fault::no_port(([10, 0, 0, 1], 443));
+        let nameless = in_container(ID, Some(Runtime::Containerd));
+        let container = nameless.container.clone().map(|of| Container { name: text("web"), ..of });
+        let named = Details { container, ..nameless.clone() };
+        let [before, after] =
+            [nameless, named].map(|details| GroupBy::Container.group(&Text::default(), &details, &fault));
+        assert_eq!(before, after);
+        assert_eq!(after.label(), ID);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{CLEAR, Fit, shown};
 use crate::event::{
     BootNs, CgroupId, Holder, Holding, Namespace, NetnsId, Occupancy, PortRange, Process, Protocol, Scope,
-    Settings, Snapshot, SocketState, Text, Tgid,
+    Snapshot, SocketState, Text, Tgid,
 };
 use crate::term::{Paint, Size};
 
@@ -57,15 +57,8 @@ fn snapshot() -> Snapshot {
         at: BootNs(0),
         boot_offset_ns: 0,
         namespaces: vec![Namespace {
-            id: NetnsId(4_026_531_840),
-            range: PortRange { low: 40000, high: 40099 },
-            reserved: 0,
             bound: 2,
-            reserved_ports: Vec::new(),
-            listeners: Vec::new(),
-            settings: Settings::default(),
-            is_own: true,
-            is_hosts: None,
+            ..Namespace::own(NetnsId(4_026_531_840), PortRange { low: 40000, high: 40099 })
         }],
         scope: Scope::default(),
         hosts_range: None,
