@@ -6,10 +6,12 @@ use std::io::Write as _;
 use anyhow::Result;
 
 mod confinement;
+mod names;
 mod options;
 
 use super::Outcome;
 use super::output::Output;
+use crate::enrich;
 use crate::event::Filter;
 use crate::kernel::preflight::{Confinement, Offered, TypeInformation, type_information};
 use crate::kernel::{Hook, HookState, Mode, OUTSIDE, Refusal, Tracer, Watch, privilege_hint};
@@ -44,6 +46,7 @@ pub(super) fn run(paint: Paint) -> Result<Outcome> {
         Some(promised) => (promised, Outcome::CannotTrace),
     };
     checks.extend(hooks);
+    checks.push(names::check(&enrich::reach()));
     checks.extend(confinement::tried());
     say_each_hint_once(&mut checks);
     let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();

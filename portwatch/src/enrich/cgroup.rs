@@ -31,6 +31,18 @@ const WALK_AGAIN: Duration = Duration::from_secs(1);
 /// `FILEID_KERNFS`, include/linux/exportfs.h (5.5 to 7.3): the number is the whole handle.
 const FILEID_KERNFS: i32 = 0xfe;
 
+/// Of whom the unit, the container and the pod are known on this host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reach {
+    /// Also of processes that have ended, in this tree.
+    Ended(PathBuf),
+    /// Of them, too, but for control groups that are gone as well: all folders of this tree are looked at, as finding one by
+    /// its number is not allowed.
+    EndedInLiving(PathBuf),
+    /// Of processes that live: there are no control groups of version 2.
+    Living,
+}
+
 /// Control groups, by their numbers.
 pub(super) struct Cgroups {
     /// None where there is no version 2.
@@ -61,6 +73,16 @@ impl Cgroups {
     /// Where they are; none where there is no version 2.
     pub(super) fn root(&self) -> Option<&Path> {
         self.root.as_deref()
+    }
+
+    /// Of whom names are known.
+    pub(super) fn reach(&mut self) -> Reach {
+        let Some(root) = self.root.clone() else { return Reach::Living };
+        let number = std::fs::metadata(&root).map(|root| CgroupId(root.ino()));
+        match number.ok().and_then(|number| self.by_handle(number)) {
+            Some(_) => Reach::Ended(root),
+            None => Reach::EndedInLiving(root),
+        }
     }
 
     /// The names of this one. `of_process` reads the file /proc/PID/cgroup of a process that is in it, if that is alive.

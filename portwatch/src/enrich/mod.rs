@@ -25,6 +25,7 @@ use foldhash::fast::RandomState;
 
 use crate::event::{BootNs, CgroupId, Details, Process, Tgid};
 use cgroup::Cgroups;
+pub use cgroup::Reach;
 use look::{Places, Question};
 use lookup::{Look, READERS, Readers, Slip};
 pub use own::usage;
@@ -64,6 +65,12 @@ struct Late {
     /// None where the process was asked about by its id.
     start: Option<BootNs>,
     slip: Arc<Slip<Option<Process>>>,
+}
+
+/// Of whom the unit, the container and the pod are known on this host, with the privileges of the calling thread.
+#[must_use]
+pub fn reach() -> Reach {
+    Cgroups::of_host().reach()
 }
 
 impl Enricher {

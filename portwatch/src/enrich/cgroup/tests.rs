@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use super::{Cgroups, REMEMBERED, of_lines};
+use super::{Cgroups, REMEMBERED, Reach, of_lines};
 use crate::event::{CgroupId, Runtime, Text};
 
 fn make(root: &Path, path: &str) -> CgroupId {
@@ -116,4 +116,12 @@ fn this_process_is_found_by_number_where_that_is_allowed() {
         Some(found) => assert_eq!(String::from_utf8(found).unwrap(), path.trim_start_matches('/')),
         None => assert!(cgroups.handles.is_none(), "it was refused and is tried again"),
     }
+}
+
+#[test]
+fn whose_names_are_known_depends_on_what_is_mounted_and_allowed() {
+    let root = tempfile::tempdir().unwrap();
+    let found_by_name = Reach::EndedInLiving(root.path().into());
+    assert_eq!(Cgroups::below(Some(root.path().into())).reach(), found_by_name);
+    assert_eq!(Cgroups::below(None).reach(), Reach::Living);
 }
