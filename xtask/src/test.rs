@@ -45,14 +45,24 @@ struct Tests {
     clock: Clock,
     /// Begins the line that names the kernel.
     title: &'static str,
+    /// What is in this guest alone, of Debian's packages.
+    packages: &'static [&'static str],
 }
 
 /// What the package is installed by, in the guest alone. It looks for the second on its way.
-const INSTALLER: [&str; 2] = ["dpkg", "libc-bin"];
+const INSTALLER: &[&str] = &["dpkg", "libc-bin"];
 
-const EACH: Tests = Tests { name: "guest", clock: Clock::Wall, title: RELEASE };
+const EACH: Tests = Tests { name: "guest", clock: Clock::Wall, title: RELEASE, packages: INSTALLER };
+/// Where systemd is the first process.
+const MANAGED: Tests = Tests {
+    name: "systemd",
+    clock: Clock::Wall,
+    title: "under systemd, in kernel ",
+    packages: &["dpkg", "libc-bin", "systemd"],
+};
 /// In one kernel, as what they are about happens in user space.
-const LONG: Tests = Tests { name: "long", clock: Clock::Instructions, title: "long runs, in kernel " };
+const LONG: Tests =
+    Tests { name: "long", clock: Clock::Instructions, title: "long runs, in kernel ", packages: &[] };
 
 /// Which tests, where.
 #[derive(Debug, clap::Args)]
@@ -242,6 +252,7 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
             Some(read) => report.add(format!("{booted}, story on the host"), read.unwrap_or_else(nothing)),
             None => {}
         }
+        report.add(format!("{booted}, under systemd"), run(&booted, &MANAGED));
         if args.bless {
             report.write_rows(&path)?;
         }
@@ -300,7 +311,7 @@ fn in_guest(
     tests: &Tests,
     filter: Option<&str>,
 ) -> Result<(bool, String)> {
-    let Tests { name, clock, title } = *tests;
+    let Tests { name, clock, title, packages } = *tests;
     let tests = packages::guest_tests(checkout, name).context("build the tests for the guest")?;
     let mut files = Overlay::default();
     files.program("usr/bin/portwatch", &programs.portwatch, "PORTWATCH_BIN")?;
@@ -311,7 +322,9 @@ fn in_guest(
     files.program("usr/bin/attempts", &programs.attempts, "ATTEMPTS_BIN")?;
     files.program("guest-tests", &tests, "GUEST_TESTS")?;
     files.program("portwatch.deb", &programs.package, "PORTWATCH_DEB")?;
-    files.archive(programs::archive("installer", &INSTALLER)?);
+    if !packages.is_empty() {
+        files.archive(programs::archive(name, packages)?);
+    }
     let load = files.modules(modules)?;
     if name == EACH.name {
         files.program("usr/bin/prometheus", &prometheus::server(), "PROMETHEUS_BIN")?;

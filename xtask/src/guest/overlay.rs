@@ -13,7 +13,10 @@ use super::archive::Archive;
 use crate::process::quoted;
 
 const INIT: &str = include_str!("../../guest/init");
-const FOLDERS: [&str; 2] = ["etc/portwatch", "modules"];
+/// Has init run again, where systemd has taken its place.
+const UNIT: &str = include_str!("../../guest/guest.service");
+const UNIT_NAME: &str = "etc/systemd/system/guest.service";
+const FOLDERS: [&str; 4] = ["etc/portwatch", "etc/systemd", "etc/systemd/system", "modules"];
 const EXECUTABLE: u32 = 0o755;
 const TEXT: u32 = 0o644;
 
@@ -73,6 +76,7 @@ impl Overlay {
             self.environment.iter().map(|(name, value)| format!("export {name}={}\n", quoted(value)));
         let command: String = exports.chain([script.to_owned()]).collect();
         self.script("init", INIT);
+        self.text(UNIT_NAME, UNIT);
         self.text("command", &command);
         self.text(
             "terminal",

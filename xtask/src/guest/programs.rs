@@ -22,10 +22,9 @@ const VERSIONS_FOLDER: &str = "etc/portwatch";
 const VERSIONS: &str = "etc/portwatch/versions";
 const SHOW: &str = "--showformat=${Package} ${Version}\n";
 /// Nothing in the guest reads these, and each megabyte is unpacked at each boot.
-const BALLAST: [&str; 14] = [
+const BALLAST: [&str; 13] = [
     "boot",
     "home",
-    "lib/systemd",
     "usr/lib/x86_64-linux-gnu/gconv",
     "usr/lib/locale",
     "usr/share/bash-completion",
@@ -38,6 +37,8 @@ const BALLAST: [&str; 14] = [
     "usr/share/perl5",
     "usr/share/i18n",
 ];
+/// What manages services, and the folder of it and of its units, which only it reads.
+const MANAGER: (&str, &str) = ("systemd", "lib/systemd");
 
 /// Packages, unpacked.
 pub(super) struct Unpacked {
@@ -67,7 +68,7 @@ pub(super) fn cached(
     pack: impl FnOnce(&Unpacked) -> Result<Vec<u8>>,
 ) -> Result<PathBuf> {
     let mut hasher = DefaultHasher::new();
-    (FORMAT, SUITE, packages, BALLAST, decides).hash(&mut hasher);
+    (FORMAT, SUITE, packages, BALLAST, MANAGER, decides).hash(&mut hasher);
     let folder = cache_dir().join("guest");
     let path = folder.join(format!("{name}-{:016x}.cpio", hasher.finish()));
     if !path.exists() {
@@ -99,7 +100,9 @@ fn unpack(packages: &[&str], scratch: &Path) -> Result<Unpacked> {
             versions.push_str(&shown);
         }
     }
-    for ballast in BALLAST.map(|name| tree.join(name)) {
+    let (manager, units) = MANAGER;
+    let unread = (!packages.contains(&manager)).then_some(units);
+    for ballast in BALLAST.into_iter().chain(unread).map(|name| tree.join(name)) {
         if ballast.exists() {
             fs::remove_dir_all(&ballast).with_context(|| format!("remove {}", ballast.display()))?;
         }
