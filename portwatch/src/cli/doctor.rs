@@ -6,6 +6,7 @@ use std::io::Write as _;
 use anyhow::Result;
 
 mod confinement;
+mod kubernetes;
 mod options;
 
 use super::Outcome;
@@ -44,6 +45,7 @@ pub(super) fn run(paint: Paint) -> Result<Outcome> {
         Some(promised) => (promised, Outcome::CannotTrace),
     };
     checks.extend(hooks);
+    checks.extend(kubernetes::tried());
     checks.extend(confinement::tried());
     say_each_hint_once(&mut checks);
     let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();
