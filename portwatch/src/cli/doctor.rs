@@ -6,6 +6,7 @@ use std::io::Write as _;
 use anyhow::Result;
 
 mod confinement;
+mod kubernetes;
 mod names;
 mod options;
 
@@ -47,6 +48,7 @@ pub(super) fn run(paint: Paint) -> Result<Outcome> {
     };
     checks.extend(hooks);
     checks.push(names::check(&enrich::reach()));
+    checks.extend(kubernetes::tried());
     checks.extend(confinement::tried());
     say_each_hint_once(&mut checks);
     let mut text: String = checks.iter().map(|check| shown(check, paint)).collect();

@@ -150,12 +150,20 @@ impl Ended {
 
 /// Who looks processes up.
 pub(super) fn enricher(kubernetes: bool) -> Enricher {
-    let start = if kubernetes { Enricher::with_kubernetes } else { Enricher::new };
-    start("/proc", only_look)
+    if kubernetes {
+        Enricher::with_kubernetes("/proc", only_look, only_ask)
+    } else {
+        Enricher::new("/proc", only_look)
+    }
 }
 
 fn only_look() {
     privileges::confine(&Duty::Look(Looking { enters_namespaces: false, maps: None, ends_command: false }));
+}
+
+/// Of whoever asks container runtimes.
+pub(super) fn only_ask() {
+    privileges::confine(&Duty::Ask);
 }
 
 /// The namespace to look at, by the way into it that the user knows; `id` is its number.

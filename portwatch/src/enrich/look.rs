@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::cgroup::Cgroups;
+use super::kubernetes::Kubernetes;
 use super::lookup::Slip;
-use super::pods::Pods;
 use super::process;
 use super::users::Users;
 use crate::event::{Details, Process, Tgid};
@@ -27,18 +27,18 @@ pub(super) struct Places {
     cgroups: Mutex<Cgroups>,
     users: Mutex<Users>,
     /// None where Kubernetes' names were not asked for.
-    pods: Option<Mutex<Pods>>,
+    kubernetes: Option<Kubernetes>,
 }
 
 impl Places {
     /// These.
     pub(super) fn new(proc_root: PathBuf, cgroups: Cgroups, users: Users) -> Self {
-        Self { proc_root, cgroups: Mutex::new(cgroups), users: Mutex::new(users), pods: None }
+        Self { proc_root, cgroups: Mutex::new(cgroups), users: Mutex::new(users), kubernetes: None }
     }
 
     /// The same, and there for Kubernetes' names.
-    pub(super) fn with_pods(self, pods: Pods) -> Self {
-        Self { pods: Some(Mutex::new(pods)), ..self }
+    pub(super) fn with_kubernetes(self, kubernetes: Kubernetes) -> Self {
+        Self { kubernetes: Some(kubernetes), ..self }
     }
 
     /// Answers.
@@ -71,8 +71,8 @@ impl Places {
         let lines = || process::cgroups(&self.proc_root, process.tgid, process.start);
         let mut names =
             self.cgroups.lock().unwrap_or_else(PoisonError::into_inner).names(process.cgroup, lines);
-        if let (Some(pods), Some(pod)) = (&self.pods, &mut names.pod) {
-            pods.lock().unwrap_or_else(PoisonError::into_inner).name(pod, names.container.as_mut());
+        if let Some(kubernetes) = &self.kubernetes {
+            kubernetes.name(&mut names);
         }
         let user = self.users.lock().unwrap_or_else(PoisonError::into_inner).name(process.uid);
         Details { user, unit: names.unit, container: names.container, pod: names.pod, ..Details::default() }

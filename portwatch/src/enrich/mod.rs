@@ -1,6 +1,6 @@
 //! What is known about a process whose event was just read, or whose socket was found, beyond what the kernel side told;
 //! settings where no hook tells of them; and what portwatch itself takes. The only module that reads /proc, /sys/fs/cgroup and
-//! /etc/passwd for that.
+//! /etc/passwd for that, and that asks container runtimes.
 //!
 //! In: a [`Process`] as the kernel side named it. Out: the same with [`Details`]. Identity never
 //! comes from here: a process whose start time does not match is another one. The exception is who holds a socket: that is
@@ -9,6 +9,8 @@
 
 mod cgroup;
 mod cgroup_path;
+mod cri;
+mod kubernetes;
 mod look;
 mod lookup;
 mod own;
@@ -18,7 +20,7 @@ mod sysctls;
 mod users;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -26,10 +28,11 @@ use foldhash::fast::RandomState;
 use crate::event::{BootNs, CgroupId, Details, Process, Tgid};
 use cgroup::Cgroups;
 pub use cgroup::Reach;
+use kubernetes::Kubernetes;
+pub use kubernetes::NameSource;
 use look::{Places, Question};
 use lookup::{Look, READERS, Readers, Slip};
 pub use own::usage;
-use pods::Pods;
 pub use sysctls::Sysctls;
 use users::Users;
 
@@ -81,11 +84,12 @@ impl Enricher {
         Self::of(Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS)), confine)
     }
 
-    /// The same, with names of Kubernetes from kubelet's folders of logs.
+    /// The same, with names of Kubernetes from container runtimes and kubelet's folders of logs. The thread that asks runtimes
+    /// begins with `confine_asking`, after which it only connects to their sockets.
     #[must_use]
-    pub fn with_kubernetes(proc_root: impl Into<PathBuf>, confine: fn()) -> Self {
+    pub fn with_kubernetes(proc_root: impl Into<PathBuf>, confine: fn(), confine_asking: fn()) -> Self {
         let places = Places::new(proc_root.into(), Cgroups::of_host(), Users::new(USERS));
-        Self::of(places.with_pods(Pods::of_host()), confine)
+        Self::of(places.with_kubernetes(Kubernetes::of_host(Path::new("/"), confine_asking)), confine)
     }
 
     fn of(places: Places, confine: fn()) -> Self {
@@ -209,7 +213,9 @@ impl Enricher {
         self.seen.insert((found.tgid, found.start), (at, Arc::clone(&found.details)));
         let Details { unit, container, pod, .. } = &*found.details;
         let has_names = unit.is_some() || container.is_some() || pod.is_some();
-        if has_names && found.cgroup > ROOT_CGROUP && !self.groups.contains_key(&found.cgroup) {
+        // Kubernetes' may come later than others.
+        let is_more = |known: &Arc<Details>| kubernetes_names(&found.details) > kubernetes_names(known);
+        if has_names && found.cgroup > ROOT_CGROUP && self.groups.get(&found.cgroup).is_none_or(is_more) {
             if self.groups.len() >= REMEMBERED_GROUPS {
                 self.groups.clear();
             }
@@ -218,6 +224,19 @@ impl Enricher {
             self.groups.insert(found.cgroup, Arc::new(names));
         }
     }
+}
+
+/// Who knows names of Kubernetes on this host: what `--kubernetes` would ask. The thread that does begins with `confine`.
+#[must_use]
+pub fn name_sources(confine: fn()) -> Vec<NameSource> {
+    kubernetes::sources(Path::new("/"), confine)
+}
+
+/// How many names of Kubernetes there are in it.
+fn kubernetes_names(details: &Details) -> usize {
+    let container = details.container.as_ref().and_then(|container| container.name.as_ref());
+    let pod = details.pod.as_ref().and_then(|pod| pod.name.as_ref());
+    usize::from(container.is_some()) + usize::from(pod.is_some())
 }
 
 #[cfg(test)]

@@ -5,14 +5,15 @@
 //! container is, `containers/POD_NAMESPACE_CONTAINER-ID.log` a moment after the container.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::cgroup_path::{is_id, is_pod};
 use crate::event::{Container, Pod, PodName, Text};
 
-/// Where kubelet has them.
-const LOGS: &str = "/var/log";
+/// Where kubelet has them, below the root.
+const LOGS: &str = "var/log";
 /// Entries of a folder that are looked at: a node has some hundred.
 const MOST_ENTRIES: usize = 8192;
 /// How soon the folders are read again for one that is not known.
@@ -29,17 +30,21 @@ pub(super) struct Pods {
 }
 
 impl Pods {
-    /// Those of this host. Where there are none now, which is said, there may be some later.
-    pub(super) fn of_host() -> Self {
-        let pods = Path::new(LOGS).join("pods");
-        if let Err(error) = std::fs::read_dir(&pods) {
-            log::warn!(
-                "look for pods in {}: {error}; they have no names here\n\
-                 hint: kubelet keeps this folder on each node; in a container it has to be mounted, read-only is enough",
-                pods.display()
-            );
-        }
-        Self::below(LOGS.into())
+    /// Those of the host whose files are below `root`; and why there are none now. There may be some later.
+    pub(super) fn of_host(root: &Path) -> (Self, io::Result<()>) {
+        let logs = root.join(LOGS);
+        let pods = logs.join("pods");
+        let are_there = std::fs::read_dir(&pods).map(drop);
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", pods.display()));
+        (Self::below(logs), are_there.map_err(named))
+    }
+
+    /// The folder of pods, and of how many it tells the names; none where it cannot be read.
+    pub(super) fn counted(root: &Path) -> Option<(PathBuf, usize)> {
+        let pods = root.join(LOGS).join("pods");
+        std::fs::read_dir(&pods).ok()?;
+        let names = entries(&pods, pod).len();
+        Some((pods, names))
     }
 
     /// Those of the folders in this one.
@@ -47,7 +52,7 @@ impl Pods {
         Self { logs, pods: HashMap::new(), containers: HashMap::new(), read: None }
     }
 
-    /// Adds names, where they are known.
+    /// Adds names that are missing, where they are known.
     pub(super) fn name(&mut self, pod: &mut Pod, container: Option<&mut Container>) {
         let is_known = self.pods.contains_key(&pod.uid)
             && container.as_ref().is_none_or(|container| self.containers.contains_key(&container.id));
@@ -56,9 +61,9 @@ impl Pods {
             self.containers = entries(&self.logs.join("containers"), self::container);
             self.read = Some(Instant::now());
         }
-        pod.name = self.pods.get(&pod.uid).cloned();
+        pod.name = pod.name.take().or_else(|| self.pods.get(&pod.uid).cloned());
         if let Some(container) = container {
-            container.name = self.containers.get(&container.id).cloned();
+            container.name = container.name.take().or_else(|| self.containers.get(&container.id).cloned());
         }
     }
 }
@@ -88,7 +93,7 @@ fn container(name: &[u8]) -> Option<(Text, Text)> {
 }
 
 /// A name as Kubernetes lets it be.
-fn named(name: &[u8]) -> Option<Text> {
+pub(super) fn named(name: &[u8]) -> Option<Text> {
     let is_fit = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.');
     ((1..=MOST_NAME).contains(&name.len()) && name.iter().all(is_fit)).then(|| Text(name.to_vec()))
 }

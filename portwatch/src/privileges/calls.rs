@@ -148,6 +148,11 @@ const ANSWERING: &[c_long] = &[
     libc::SYS_shutdown,
 ];
 
+/// Connecting to who has a Unix socket. There is no other kind of socket here to connect.
+const ASKING: &[c_long] = &[libc::SYS_connect, libc::SYS_getsockopt, libc::SYS_shutdown];
+
+const ASKING_WITH: &[(c_long, &[Argument])] = &[(libc::SYS_socket, &[(0, ALL, libc::AF_UNIX as u64)])];
+
 /// Nothing is made, emptied or opened to be written to.
 const READ_ONLY: (c_long, &[Argument]) = {
     const WRITES: u64 = (libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC) as u64;
@@ -217,6 +222,10 @@ fn filter(duty: &Duty<'_>) -> Result<BpfProgram, seccompiler::BackendError> {
         Duty::Answer => {
             rules.add(SIGNALS, &[])?;
             rules.add(ANSWERING, &[READ_ONLY])?;
+        }
+        Duty::Ask => {
+            rules.add(SIGNALS, &[])?;
+            rules.add(ASKING, ASKING_WITH)?;
         }
         Duty::Write => rules.add(SIGNALS, &[])?,
     }

@@ -71,7 +71,7 @@ impl Duty<'_> {
                 };
                 if paths.iter().any(is_closed) { vec![READ_FILES] } else { Vec::new() }
             }
-            Self::Record(_) | Self::Answer | Self::Write => Vec::new(),
+            Self::Record(_) | Self::Answer | Self::Ask | Self::Write => Vec::new(),
         }
     }
 }

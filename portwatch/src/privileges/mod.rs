@@ -26,6 +26,8 @@ pub enum Duty<'a> {
     Record(BorrowedFd<'a>),
     /// Answer who connects to a socket that is open, also about this process itself.
     Answer,
+    /// Ask servers of this host that have a Unix socket.
+    Ask,
     /// Write to what is open, and wait.
     Write,
 }
@@ -88,6 +90,7 @@ impl Duty<'_> {
             Self::Read(_) => "read",
             Self::Record(_) => "record",
             Self::Answer => "answer",
+            Self::Ask => "ask",
             Self::Write => "write",
         }
     }

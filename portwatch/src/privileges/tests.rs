@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::Command;
 use std::thread;
@@ -114,6 +115,29 @@ fn whoever_reads_captures_reads_these_and_nothing_else() {
             _ => println!("skipped: no Landlock here: {:?}", confined.landlock),
         }
     });
+}
+
+#[test]
+fn whoever_asks_connects_to_unix_sockets_and_does_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("socket");
+    let listener = UnixListener::bind(&socket).unwrap();
+    within(&Duty::Ask, |confined| {
+        assert!(confined.kept.is_empty(), "{:?}", confined.kept);
+        assert!(UnixStream::connect(&socket).is_ok());
+        let denied = [
+            ("listen to a Unix socket", is_denied(UnixListener::bind(folder.path().join("other")))),
+            ("open a TCP socket", is_denied(TcpStream::connect("127.0.0.1:9"))),
+            ("open a UDP socket", is_denied(UdpSocket::bind("127.0.0.1:0"))),
+            ("open a file", is_denied(File::open("/dev/null"))),
+            ("list a folder", is_denied(fs::read_dir(folder.path()))),
+            ("execute a file", is_denied(Command::new("/bin/true").status())),
+        ];
+        for (what, denied) in denied {
+            assert!(denied, "{what}");
+        }
+    });
+    drop(listener);
 }
 
 #[test]

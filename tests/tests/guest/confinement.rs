@@ -60,10 +60,17 @@ fn assert_confined(pid: u32, named: u64) -> usize {
 }
 
 /// Each command that watches, with what tells on which output that it does.
-fn commands(folder: &str) -> [Vec<&str>; 4] {
+fn commands(folder: &str) -> [Vec<&str>; 5] {
     let record = vec!["record", "--keep", "1h", "--json", "-o", folder];
     let serve = vec!["serve", "--listen", "0"];
-    [vec!["trace", "--json"], record, serve, vec!["ports", "--netns", "all", "--watch", "1s", "--json"]]
+    let named = vec!["trace", "--json", "--kubernetes"];
+    [
+        vec!["trace", "--json"],
+        named,
+        record,
+        serve,
+        vec!["ports", "--netns", "all", "--watch", "1s", "--json"],
+    ]
 }
 
 #[test]
@@ -109,6 +116,9 @@ fn assert_refused(said: &str, landlock: bool) -> Vec<&str> {
         }
         let expected: &[&str] = match (duty, what) {
             (_, "fork by clone3") => &["ENOSYS"],
+            // It connects to container runtimes; the first descriptor is no socket.
+            ("ask", "make a Unix socket") => &["done"],
+            ("ask", "connect") => &["ENOTSOCK"],
             // It reads what is in /proc; /etc/passwd need not be there.
             ("look", "read a file elsewhere") => &["done", "ENOENT"],
             ("record" | "read", "read a file elsewhere" | "open a file for writing" | "remove a file")
@@ -135,6 +145,7 @@ fn what_was_given_up_is_refused_and_everything_else_works() {
     let _netns = Netns::new().unwrap();
     for (args, expected) in [
         (vec!["trace", "--json"], &["write", "look"][..]),
+        (vec!["trace", "--json", "--kubernetes"], &["write", "look", "ask"]),
         (vec!["record", "--json", "-o", capture.to_str().unwrap()], &["write", "record", "look"]),
     ] {
         let mut child = trying(&args)

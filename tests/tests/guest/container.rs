@@ -65,8 +65,8 @@ fn as_the_manifest_says_it_sees_the_host_and_explains_what_it_sees() {
         listed("add:").iter().map(|name| format!("CAP_{name}").parse::<Capability>().unwrap()).collect();
     let root = tempfile::tempdir().unwrap();
     fs::copy(std::env::var("PORTWATCH_BIN").unwrap(), root.path().join("portwatch")).unwrap();
-    for folder in ["proc", "sys"] {
-        fs::create_dir(root.path().join(folder)).unwrap();
+    for folder in ["proc", "sys", "var/log/pods", "var/log/containers"] {
+        fs::create_dir_all(root.path().join(folder)).unwrap();
     }
     let host = Netns::with_ports(40000, 40003).unwrap();
     let mut command = Command::new("/portwatch");

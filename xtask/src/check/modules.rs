@@ -65,6 +65,7 @@ const CONFINES: &str = "only `privileges` confines threads; name a duty there";
 const CLAP: &str = "only `cli` knows the command line; pass plain values";
 const ABI: &str = "only `kernel` and `decode` know the kernel side's records; use `event`";
 const HTTP: &str = "only `http` speaks HTTP; give it a page";
+const CRI: &str = "only `enrich` asks container runtimes; put it there and return a plain type";
 const METRICS: &str = "only `sink::metrics` knows the library of metrics; give it items";
 const IMPURE: &str = "this module is pure: pass the value in";
 
@@ -86,7 +87,7 @@ const IMPURE_MODULES: &[&str] = &[
 ];
 
 /// What is bound to modules.
-pub(super) const FOREIGN: [Foreign; 19] = [
+pub(super) const FOREIGN: [Foreign; 22] = [
     Foreign { path: &["aya"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_obj"], only_in: &["kernel"], advice: AYA },
     Foreign { path: &["aya_log"], only_in: &["kernel"], advice: AYA },
@@ -98,6 +99,9 @@ pub(super) const FOREIGN: [Foreign; 19] = [
     Foreign { path: &["clap"], only_in: &["cli", "main"], advice: CLAP },
     Foreign { path: &["hyper"], only_in: &["http"], advice: HTTP },
     Foreign { path: &["hyper_util"], only_in: &["http"], advice: HTTP },
+    Foreign { path: &["h2"], only_in: &["enrich"], advice: CRI },
+    Foreign { path: &["http"], only_in: &["enrich"], advice: CRI },
+    Foreign { path: &["prost"], only_in: &["enrich"], advice: CRI },
     Foreign { path: &["prometheus_client"], only_in: &["sink"], advice: METRICS },
     Foreign { path: &["portwatch_ebpf"], only_in: &["kernel", "decode"], advice: ABI },
     Foreign { path: &["std", "fs"], only_in: IMPURE_MODULES, advice: IMPURE },

@@ -58,7 +58,8 @@ pub(in crate::cli) struct LiveArgs {
     #[arg(long, value_name = "PERCENT", num_args = 0..=1, default_missing_value = "80%", value_parser = filter::percent)]
     pub(in crate::cli) warn: Option<u32>,
 
-    /// Also names of Kubernetes pods, their namespaces and containers, from kubelet's folders /var/log/pods and
+    /// Also names of Kubernetes pods, their namespaces and containers: asks the container runtime that has a socket
+    /// here (CRI: containerd, CRI-O, cri-dockerd), and reads the names of kubelet's folders /var/log/pods and
     /// /var/log/containers
     #[arg(long)]
     pub(in crate::cli) kubernetes: bool,
