@@ -47,9 +47,13 @@ fn write(folder: &Path, name: &str, lines: &[Value]) -> PathBuf {
 }
 
 fn report(files: &[PathBuf]) -> Value {
+    report_by("process", files)
+}
+
+fn report_by(what: &str, files: &[PathBuf]) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portwatch"));
-    let output =
-        command.args(["report", "--format", "json"]).args(files).stdin(Stdio::null()).output().unwrap();
+    command.args(["report", "--format", "json", "--group-by", what]);
+    let output = command.args(files).stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -91,4 +95,18 @@ fn a_report_of_a_capture_that_is_not_there_leaves_no_file() {
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("gone.jsonl.zst"), "{said}");
     assert!(!report.exists());
+}
+
+#[test]
+fn failures_are_counted_by_what_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut of_shop = row(1, 3);
+    of_shop["process"]["unit"] = "shop.service".into();
+    let rows = [of_shop, row(2, 2)];
+    let [summary, end] = ending(&rows, 5);
+    let file = write(folder.path(), "a", &[start(1), counts(0, &rows), summary, end]);
+    let report = report_by("unit", &[file]);
+    assert_eq!(report["groups"]["by"], "unit", "{report}");
+    assert_eq!(report["groups"]["rows"][0]["unit"], "shop.service", "{report}");
+    assert_eq!(report["groups"]["rows"][0]["count"], 3, "{report}");
 }

@@ -29,7 +29,7 @@ pub(super) fn run(args: &ReportArgs, paint: Paint) -> Result<Outcome> {
     let window =
         (args.from.is_some() || args.to.is_some()).then_some(Window { from: args.from, to: args.to });
     let files = args.files.iter().map(Text::of);
-    let mut report = Report::new(window).of_files(files.collect());
+    let mut report = Report::new(window).grouped(args.group_by.into()).of_files(files.collect());
     let mut observer = Observer::new(Warn::FromPermille(args.warn));
     on_this_thread(pipeline::run(&mut replay, &mut observer, &mut [&mut report]))?;
     let (output, paint): (Box<dyn Write>, Paint) = match output {

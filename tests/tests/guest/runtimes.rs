@@ -136,7 +136,7 @@ fn a_container_has_its_names_by_its_runtime_also_by_one_that_was_restarted() {
     }
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(
-        said.contains("--kubernetes                  /run/containerd/containerd.sock has 1 names\n"),
+        said.contains("--kubernetes                  names at /run/containerd/containerd.sock: 1\n"),
         "{said}"
     );
     for Made { id, uid, n } in &made {

@@ -17,7 +17,7 @@ fn check(NameSource { place, names }: &NameSource) -> Check {
     let place = clean(place.as_os_str().as_encoded_bytes());
     match names {
         Ok(names) => {
-            let finding = format!("{place} has {names} names");
+            let finding = format!("names at {place}: {names}");
             Check { mark: Mark::Ok, what, finding, hint: None }
         }
         Err([finding, hint]) => {
@@ -39,7 +39,7 @@ mod tests {
         let cases = [
             (
                 NameSource { place: "/var/log/pods".into(), names: Ok(31) },
-                "ok         --kubernetes                  /var/log/pods has 31 names\n",
+                "ok         --kubernetes                  names at /var/log/pods: 31\n",
             ),
             (
                 NameSource {
