@@ -24,6 +24,7 @@ mod package;
 mod ports;
 mod privileges;
 mod refusals;
+mod scale;
 mod session;
 mod settings;
 mod shortages;
