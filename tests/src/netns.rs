@@ -2,11 +2,14 @@
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
+use nix::errno::Errno;
+use nix::libc;
 use nix::sched::{CloneFlags, unshare};
+use socket2::{Domain, Socket, Type};
 
 /// The namespace that this thread is in, entered by [`Netns::new`].
 #[derive(Debug)]
@@ -19,11 +22,10 @@ impl Netns {
     /// Leaves the present namespace for a new one whose loopback is up.
     ///
     /// # Errors
-    /// Without root, or without iproute2.
+    /// Without root.
     pub fn new() -> Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET).context("enter a network namespace")?;
-        let up = Command::new("ip").args(["link", "set", "lo", "up"]).status().context("run ip")?;
-        ensure!(up.success(), "ip link set lo up: {up}");
+        loopback_up().context("switch the loopback on")?;
         let id = fs::metadata("/proc/thread-self/ns/net").context("look at the namespace")?.ino();
         Ok(Self { id })
     }
@@ -40,11 +42,26 @@ impl Netns {
     }
 }
 
+/// As `ip link set lo up` does, for which a program would have to be started (netdevice(7)).
+fn loopback_up() -> Result<()> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).context("make a socket")?;
+    let up = libc::ifreq {
+        ifr_name: std::array::from_fn(|at| b"lo".get(at).map_or(0, |byte| byte.cast_signed())),
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: i16::try_from(libc::IFF_UP | libc::IFF_RUNNING)?,
+        },
+    };
+    // SAFETY: the kernel reads one such structure, which outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const up) };
+    Errno::result(result)?;
+    Ok(())
+}
+
 /// What was made; none, with the reason printed, where this host allows none.
 #[must_use]
 pub fn or_skipped(made: Result<Netns>) -> Option<Netns> {
     if made.is_err() {
-        println!("skipped: no network namespace can be made here (needs root and iproute2)");
+        println!("skipped: no network namespace can be made here (needs root)");
     }
     made.ok()
 }

@@ -28,12 +28,15 @@ enum Command {
     /// in turn
     Strangers {
         count: u32,
-        /// Folders of control groups
+        /// Folders of control groups; or @FILE, which has one in each line
         #[arg(long, value_delimiter = ',')]
         cgroups: Vec<PathBuf>,
-        /// Files of network namespaces
+        /// Files of network namespaces; or @FILE, which has one in each line
         #[arg(long, value_delimiter = ',')]
         namespaces: Vec<PathBuf>,
+        /// All go here instead
+        #[arg(long)]
+        dest: Option<SocketAddr>,
     },
     /// Each with an inode number of its own
     Namespaces { count: u32 },
@@ -44,7 +47,9 @@ enum Command {
 fn main() -> Result<()> {
     let churn = match Command::parse() {
         Command::Processes { count } => processes(count)?,
-        Command::Strangers { count, cgroups, namespaces } => strangers(count, &cgroups, &namespaces)?,
+        Command::Strangers { count, cgroups, namespaces, dest } => {
+            strangers(count, &listed(cgroups)?, &listed(namespaces)?, dest)?
+        }
         Command::Namespaces { count } => namespaces(count)?,
         Command::Connections { count, dest } => connected(count, dest)?,
     };
@@ -58,7 +63,21 @@ fn processes(count: u32) -> Result<Churn> {
     Ok(Churn { pids, ..Churn::default() })
 }
 
-fn strangers(count: u32, cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<Churn> {
+/// The paths themselves, where a file has them.
+fn listed(paths: Vec<PathBuf>) -> Result<Vec<PathBuf>> {
+    let Some(file) = paths.first().and_then(|path| path.to_str()?.strip_prefix('@')) else {
+        return Ok(paths);
+    };
+    let text = fs::read_to_string(file).with_context(|| format!("read {file}"))?;
+    Ok(text.lines().map(PathBuf::from).collect())
+}
+
+fn strangers(
+    count: u32,
+    cgroups: &[PathBuf],
+    namespaces: &[PathBuf],
+    dest: Option<SocketAddr>,
+) -> Result<Churn> {
     let open = |path: &PathBuf| File::open(path).with_context(|| format!("open {}", path.display()));
     let namespaces = namespaces.iter().map(open).collect::<Result<Vec<_>>>()?;
     let returned_ns = AtomicU64::new(0);
@@ -71,7 +90,7 @@ fn strangers(count: u32, cgroups: &[PathBuf], namespaces: &[PathBuf]) -> Result<
             && setns(netns, CloneFlags::CLONE_NEWNET).is_ok()
             && setgid(Gid::from_raw(user(n) + 1)).is_ok()
             && setuid(Uid::from_raw(user(n))).is_ok();
-        let errno = is_ready.then(|| refused(destination(n).into())).flatten();
+        let errno = is_ready.then(|| refused(dest.unwrap_or_else(|| destination(n).into()))).flatten();
         returned_ns.store(now_ns(), Ordering::Relaxed);
         isize::from(errno != Some(Errno::EADDRNOTAVAIL))
     };

@@ -25,6 +25,7 @@ mod ports;
 mod privileges;
 mod refusals;
 mod runtimes;
+mod scale;
 mod session;
 mod settings;
 mod shortages;

@@ -9,11 +9,11 @@ use portwatch_tests::netns::{Netns, set};
 use portwatch_tests::portwatch::Watching;
 use serde_json::{Value, json};
 
-const ROOT: &str = "/sys/fs/cgroup";
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 const GROUPS: u32 = 400;
 
 /// The path of control group `n`, and unit, container and pod of what runs in it.
-fn group(n: u32) -> (String, [Value; 3]) {
+pub(crate) fn group(n: u32) -> (String, [Value; 3]) {
     let id = format!("{n:064x}");
     let uid = format!("{n:08x}-4b69-4bdb-a7d5-5ecc73f04ae9");
     let container = |runtime: &str| json!({ "id": id, "runtime": runtime });
@@ -115,7 +115,7 @@ fn a_pod_that_is_new_has_its_name_by_the_folder_that_kubelet_made() {
 }
 
 /// The folder, and those above it that are empty then.
-fn remove(folder: &Path) {
+pub(crate) fn remove(folder: &Path) {
     let above = folder.ancestors().take_while(|above| *above != Path::new(ROOT));
     for folder in above {
         if fs::remove_dir(folder).is_err() {
