@@ -57,7 +57,7 @@ enum Command {
     Vm(vm::Args),
     /// Run all tests: on this host, in a virtual machine per kernel, and the cost limits.
     ///
-    /// Once built, about one minute for the host, one for what takes long and is run in a clock that jumps, two for the
+    /// Once built, about one minute for the host, seven for what takes long and is run in a clock that jumps, two for the
     /// limits, and, where everything is emulated, ten for each kernel.
     Test(test::Args),
     /// Measure what portwatch costs, in counted instructions, beside what others cost. Five minutes once built.

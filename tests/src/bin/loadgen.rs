@@ -29,6 +29,9 @@ struct Args {
     /// Attempts a second, of each thread; as fast as they go without this
     #[arg(long)]
     rate: Option<u32>,
+    /// Make so many of them at once, and wait then
+    #[arg(long, default_value_t = 1, requires = "rate")]
+    burst: u64,
     /// Ports above that of the destination to use in turn
     #[arg(long, default_value_t = 0)]
     spread: u16,
@@ -99,7 +102,7 @@ fn attempts(args: &Args) -> Result<(ThreadTally, Vec<Socket>)> {
     let began = Instant::now();
     for n in 0..args.attempts {
         if let Some(rate) = args.rate {
-            let due = began + Duration::from_secs(n) / rate;
+            let due = began + Duration::from_secs(n - n % args.burst) / rate;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         let destination = destination(args, u16::try_from(n % ports)?);

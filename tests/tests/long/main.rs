@@ -18,6 +18,7 @@ use serde_json::Value;
 mod idleness;
 mod promptness;
 mod recording;
+mod soak;
 
 const SERVICE: &str = "127.0.0.1:8080";
 
