@@ -57,8 +57,8 @@ enum Command {
     Vm(vm::Args),
     /// Run all tests: on this host, in a virtual machine per kernel, and the cost limits.
     ///
-    /// Once built, about one minute for the host, one for what takes long and is run in a clock that jumps, two for the
-    /// limits, and, where everything is emulated, thirteen for each kernel.
+    /// Once built, some minutes for the host, eight for what takes long and is run in a clock that jumps, four for the
+    /// limits, and, where everything is emulated, seventeen for each kernel.
     Test(test::Args),
     /// Measure what portwatch costs, in counted instructions, beside what others cost. Five minutes once built.
     Bench(bench::Args),
