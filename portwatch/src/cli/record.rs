@@ -59,6 +59,7 @@ async fn record(args: &RecordArgs, launcher: Option<Launcher>, paint: Paint) -> 
     let start = session.start().clone();
     let where_metrics_are = Endpoint::words(metrics.as_ref());
     let mut served = metrics.map(|endpoint| endpoint.serve(args.group_by.into())).transpose()?;
+    let mut shown = Shown::new(args, paint)?;
     let mut recorder = Recorder::start(target, headers(start), not_written, told, only_record)?;
     let child = match Child::start(&args.command, tell) {
         Ok(child) => child,
@@ -72,7 +73,6 @@ async fn record(args: &RecordArgs, launcher: Option<Launcher>, paint: Paint) -> 
     // The command has started with all that the user has.
     session.confine(child.is_some());
     session.say_ready(&format!("recording to {}; {}", named(&args.output), where_metrics_are));
-    let mut shown = Shown::new(args, paint)?;
     let ended = {
         let mut capture = Capture::new(&mut recorder, args.on_failure);
         let mut exec =
