@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NetlinkBuffer};
 use nix::time::{ClockId, clock_gettime};
 use portwatch::event::Holder;
-use portwatch::ports::{Query, census};
+use portwatch::ports::{Held, Query, Told, census};
 use portwatch_tests::netns::{Netns, set};
 
 const ROUNDS: u32 = 9;
@@ -96,7 +96,8 @@ fn bare() -> Result<u64> {
 /// What `portwatch ports` reads and sorts, without looking for owners.
 fn whole() -> Result<u64> {
     let census = census(&Query::default())?;
-    let (_, rows) = census.rows(|held| held.inode, |_| Holder::NotFound);
+    let told = Told { owner: |held: &Held| held.inode, open_since: |_: &Held| None };
+    let (_, rows) = census.rows(&told, |_| Holder::NotFound);
     ensure!(!rows.is_empty(), "no rows");
     Ok(census.sockets)
 }

@@ -8,10 +8,10 @@ use std::path::Path;
 
 use super::dump::{DumpError, Family, Reader, Request, Socket, TCP_BOUND, TCP_CONNECTED, TCP_LISTENS, UDP};
 use super::netns::NetnsError;
-use super::occupancy::{Held, Table};
+use super::occupancy::{Held, Table, Told};
 use super::settings::Settings;
 use super::{PortsError, Query, condition, netns, occupancy};
-use crate::event::{Destination, Holder, Namespace, NetnsId, Occupancy, Protocol};
+use crate::event::{BootNs, Destination, Holder, Namespace, NetnsId, Occupancy, Protocol};
 
 /// How often a namespace is read again if its tables changed under the reader.
 const ATTEMPTS: u32 = 2;
@@ -165,30 +165,25 @@ impl Census {
         self.tables.iter().flat_map(Table::held)
     }
 
-    /// The same, to add what is known of them.
-    pub fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
-        self.tables.iter_mut().flat_map(Table::held_mut)
-    }
-
     /// The inode numbers of the sockets that hold a port.
     #[must_use]
     pub fn inodes(&self) -> HashSet<u32> {
         self.held().map(|held| held.inode).filter(|inode| *inode != 0).collect()
     }
 
-    /// What the namespaces offer and what is taken of it, the highest pressure first. `owner` says who owns a
-    /// socket, `holder` who that is.
+    /// What the namespaces offer and what is taken of it, the highest pressure first. `holder` says
+    /// who an owner is.
     pub fn rows<O: Copy + Ord>(
         &self,
-        owner: impl Fn(&Held) -> O,
+        told: &Told<impl Fn(&Held) -> O, impl Fn(&Held) -> Option<BootNs>>,
         mut holder: impl FnMut(O) -> Holder,
     ) -> (Vec<Namespace>, Vec<Occupancy>) {
         let mut rows = Vec::new();
         let mut namespaces = Vec::new();
         for table in &self.tables {
             namespaces.push(table.namespace());
-            rows.extend(table.rows(&owner, &mut holder));
-            rows.extend(self.bind.and_then(|address| table.bind_row(address, &owner, &mut holder)));
+            rows.extend(table.rows(told, &mut holder));
+            rows.extend(self.bind.and_then(|address| table.bind_row(address, told, &mut holder)));
         }
         occupancy::by_pressure(&mut rows);
         (namespaces, rows)

@@ -3,17 +3,18 @@
 //! In: which sockets. Out: each of them, as it arrives; nothing is kept. Must not know: what they are read for.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use netlink_packet_core::{
     Emitable as _, NLM_F_DUMP, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR, NLMSG_OVERRUN, NetlinkBuffer,
-    NetlinkHeader, Parseable as _,
+    NetlinkHeader,
 };
 use netlink_packet_sock_diag::SOCK_DIAG_BY_FAMILY;
-use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, InetResponseHeader, SocketId, StateFlags};
+use netlink_packet_sock_diag::inet::{ExtensionFlags, InetRequest, SocketId, StateFlags};
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use nix::errno::Errno;
 use nix::libc::{IPPROTO_TCP, IPPROTO_UDP, MSG_TRUNC};
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned, big_endian, native_endian};
 
 use crate::event::{Protocol, SocketState};
 
@@ -25,8 +26,6 @@ const DUMP_INTERRUPTED: u16 = 0x10;
 const BYTECODE: u16 = 1;
 /// Type and length of a netlink attribute.
 const ATTRIBUTE_HEADER_BYTES: usize = 4;
-/// Where `idiag_expires` stands in `struct inet_diag_msg`: milliseconds, native order.
-const EXPIRES_AT: usize = 52;
 
 /// `TCP_LISTEN`. Alone it spares the kernel the table of connections (`inet_diag_dump_icsk`, net/ipv4/inet_diag.c).
 pub(super) const TCP_LISTENS: u32 = 1 << 10;
@@ -157,6 +156,51 @@ impl Reader {
     }
 }
 
+/// `struct inet_diag_msg`, include/uapi/linux/inet_diag.h. Read where it stands: netlink-packet-sock-diag copies each of
+/// them, a twentieth of reading 400,000 sockets, and leaves out when a TIME_WAIT ends.
+#[derive(FromBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+struct Answer {
+    family: u8,
+    state: u8,
+    _timer: u8,
+    _retransmits: u8,
+    source_port: big_endian::U16,
+    destination_port: big_endian::U16,
+    source: [u8; 16],
+    destination: [u8; 16],
+    device: native_endian::U32,
+    cookie: native_endian::U64,
+    expires_ms: native_endian::U32,
+    _receive_queue: native_endian::U32,
+    _send_queue: native_endian::U32,
+    _uid: native_endian::U32,
+    inode: native_endian::U32,
+}
+
+impl Answer {
+    /// Its own and its peer's; none in another family than those of [`Family`].
+    fn addresses(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let ports = (self.source_port.get(), self.destination_port.get());
+        let v4 = |[a, b, c, d, ..]: [u8; 16], port| SocketAddr::from(([a, b, c, d], port));
+        let v6 = |bytes: [u8; 16], port| SocketAddr::new(IpAddr::from(bytes).to_canonical(), port);
+        match self.family {
+            family if family == Family::V4 as u8 => {
+                Some((v4(self.source, ports.0), v4(self.destination, ports.1)))
+            }
+            family if family == Family::V6 as u8 => {
+                Some((v6(self.source, ports.0), v6(self.destination, ports.1)))
+            }
+            _ => None,
+        }
+    }
+
+    /// For a socket in TIME_WAIT.
+    fn left_s(&self) -> u8 {
+        u8::try_from(self.expires_ms.get().div_ceil(1000)).unwrap_or(u8::MAX)
+    }
+}
+
 /// What one packet was.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
@@ -242,19 +286,19 @@ impl Request {
 
     /// None for one in a state that no request asks for.
     fn socket(&self, payload: &[u8]) -> Result<Option<Socket>, DumpError> {
-        let found =
-            InetResponseHeader::parse(payload).map_err(|_| self.malformed("a socket that is none"))?;
+        let none = || self.malformed("a socket that is none");
+        let (found, _) = Answer::ref_from_prefix(payload).map_err(|_| none())?;
         let Some(state) = state(self.protocol, found.state) else { return Ok(None) };
-        let id = &found.socket_id;
+        let (source, destination) = found.addresses().ok_or_else(none)?;
         Ok(Some(Socket {
             protocol: self.protocol,
             state,
-            source: SocketAddr::new(id.source_address.to_canonical(), id.source_port),
-            destination: SocketAddr::new(id.destination_address.to_canonical(), id.destination_port),
-            device: id.interface_id,
-            inode: found.inode,
-            cookie: u64::from_ne_bytes(id.cookie),
-            left_s: if state == SocketState::TimeWait { left_s(payload) } else { 0 },
+            source,
+            destination,
+            device: found.device.get(),
+            inode: found.inode.get(),
+            cookie: found.cookie.get(),
+            left_s: if state == SocketState::TimeWait { found.left_s() } else { 0 },
         }))
     }
 
@@ -290,13 +334,6 @@ impl Request {
     fn module_name(&self) -> &'static str {
         if self.protocol == Protocol::Udp { "udp_diag" } else { "tcp_diag" }
     }
-}
-
-/// The crate does not read the timer of TIME_WAIT.
-fn left_s(payload: &[u8]) -> u8 {
-    let bytes = payload.get(EXPIRES_AT..).and_then(|rest| rest.first_chunk());
-    let left_ms = bytes.map_or(0, |bytes| u32::from_ne_bytes(*bytes));
-    u8::try_from(left_ms.div_ceil(1000)).unwrap_or(u8::MAX)
 }
 
 /// By its number in include/net/tcp_states.h.

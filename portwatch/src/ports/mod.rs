@@ -19,7 +19,7 @@ pub use census::{Census, census};
 pub use dump::{DumpError, Socket};
 pub use host::{Host, enters_another, host};
 pub use netns::{Netns, NetnsError, netns_id, own_id};
-pub use occupancy::Held;
+pub use occupancy::{Held, Told};
 pub use owners::{Owner, Owners};
 pub use settings::{Settings, SettingsError};
 

@@ -8,6 +8,7 @@
 //! kind leaves nothing for anybody and is subtracted from the usable ports of every destination.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
 
 use foldhash::fast::RandomState;
@@ -30,16 +31,31 @@ pub struct Held {
     pub cookie: u64,
     /// In TIME_WAIT: seconds until it is gone, rounded up; else 0.
     pub left_s: u8,
-    /// When it was connected, or first seen open; none where that is not known, as after reading.
-    pub open_since: Option<BootNs>,
 }
 
 /// What a TCP connection must not share with another one, besides its port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Path {
     source: IpAddr,
     destination: SocketAddr,
     device: u32,
+}
+
+impl Hash for Path {
+    /// As three numbers, not as a dozen parts of enumerations: each socket's path is looked up.
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        hasher.write_u128(bits(self.source));
+        hasher.write_u128(bits(self.destination.ip()));
+        hasher.write_u64(u64::from(self.destination.port()) << 32 | u64::from(self.device));
+    }
+}
+
+/// IPv4 as IPv4-mapped.
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(address) => 0xffff << 32 | u128::from(address.to_bits()),
+        IpAddr::V6(address) => address.to_bits(),
+    }
 }
 
 /// The sockets of one namespace that have a port which the kernel may choose.
@@ -47,13 +63,26 @@ struct Path {
 pub(super) struct Table {
     id: NetnsId,
     settings: Settings,
-    connected: HashMap<Path, Vec<Held>, RandomState>,
+    connected: Vec<(Path, Vec<Held>)>,
+    /// Where each path stands in `connected`.
+    places: HashMap<Path, usize, RandomState>,
+    /// Of the last socket: neighbours in the kernel's table often share their path, and to compare two is cheaper than to
+    /// look one up.
+    last_place: usize,
     /// TCP sockets that listen or are bound only, and their ports.
     bound: Vec<Held>,
     bound_ports: PortSet,
     udp: Vec<Held>,
     /// Ports that services wait on, inside of the range and outside.
     listeners: PortSet,
+}
+
+/// What is known of a socket besides what the kernel's tables say.
+pub struct Told<O, S> {
+    /// Who owns it.
+    pub owner: O,
+    /// For one that is established: when it was connected, or first seen open; none where that is not known.
+    pub open_since: S,
 }
 
 /// Bits of a place among the sockets of a row.
@@ -73,7 +102,9 @@ impl Table {
         Self {
             id,
             settings,
-            connected: HashMap::default(),
+            connected: Vec::new(),
+            places: HashMap::default(),
+            last_place: 0,
             bound: Vec::new(),
             bound_ports: PortSet::new(),
             udp: Vec::new(),
@@ -91,7 +122,7 @@ impl Table {
             return;
         }
         let Socket { state, inode, cookie, left_s, .. } = *socket;
-        let held = Held { port, state, inode, cookie, left_s, open_since: None };
+        let held = Held { port, state, inode, cookie, left_s };
         match (socket.protocol, socket.state) {
             (Protocol::Udp, _) => self.udp.push(held),
             (_, SocketState::Listen | SocketState::Bound) => {
@@ -104,9 +135,21 @@ impl Table {
                     destination: socket.destination,
                     device: socket.device,
                 };
-                self.connected.entry(path).or_default().push(held);
+                self.connected_by(path).push(held);
             }
         }
+    }
+
+    /// The connections that share a path.
+    fn connected_by(&mut self, path: Path) -> &mut Vec<Held> {
+        if self.connected.get(self.last_place).is_none_or(|(last, _)| *last != path) {
+            let new = self.connected.len();
+            self.last_place = *self.places.entry(path).or_insert(new);
+            if self.last_place == new {
+                self.connected.push((path, Vec::new()));
+            }
+        }
+        &mut self.connected[self.last_place].1
     }
 
     /// Whether somebody waits for peers there, or may: who has no peer and has asked for its port, which can be told only
@@ -116,14 +159,9 @@ impl Table {
         socket.state == SocketState::Listen || (socket.state == SocketState::Bound && is_asked_for)
     }
 
-    /// Every socket that was taken in, to add what is known of it.
-    pub(super) fn held_mut(&mut self) -> impl Iterator<Item = &mut Held> {
-        self.connected.values_mut().flatten().chain(&mut self.bound).chain(&mut self.udp)
-    }
-
     /// Every socket that was taken in.
     pub(super) fn held(&self) -> impl Iterator<Item = &Held> {
-        self.connected.values().flatten().chain(&self.bound).chain(&self.udp)
+        self.connected.iter().flat_map(|(_, held)| held).chain(&self.bound).chain(&self.udp)
     }
 
     /// What the namespace offers.
@@ -144,7 +182,7 @@ impl Table {
     /// A row for each path with a port that is taken for it, one for the ports that are bound, one for UDP.
     pub(super) fn rows<O: Copy + Ord>(
         &self,
-        owner: &impl Fn(&Held) -> O,
+        told: &Told<impl Fn(&Held) -> O, impl Fn(&Held) -> Option<BootNs>>,
         holder: &mut impl FnMut(O) -> Holder,
     ) -> Vec<Occupancy> {
         let offered = self.settings.offered();
@@ -153,14 +191,14 @@ impl Table {
         for (path, held) in &self.connected {
             // Nobody is refused such a port because of this connection: it is refused anyway.
             let held = held.iter().filter(|held| !self.bound_ports.contains(held.port));
-            let mut row = self.row(Protocol::Tcp, held, usable, owner, holder);
+            let mut row = self.row(Protocol::Tcp, held, usable, told, holder);
             row.source = Some(path.source);
             row.destination = Some(path.destination);
             row.device = path.device;
             rows.push(row);
         }
-        rows.push(self.row(Protocol::Tcp, &self.bound, offered, owner, holder));
-        rows.push(self.row(Protocol::Udp, &self.udp, offered, owner, holder));
+        rows.push(self.row(Protocol::Tcp, &self.bound, offered, told, holder));
+        rows.push(self.row(Protocol::Udp, &self.udp, offered, told, holder));
         rows.retain(|row| row.used > 0);
         rows
     }
@@ -170,14 +208,14 @@ impl Table {
     pub(super) fn bind_row<O: Copy + Ord>(
         &self,
         address: IpAddr,
-        owner: &impl Fn(&Held) -> O,
+        told: &Told<impl Fn(&Held) -> O, impl Fn(&Held) -> Option<BootNs>>,
         holder: &mut impl FnMut(O) -> Holder,
     ) -> Option<Occupancy> {
         let conflicts =
             |source: IpAddr| address.is_unspecified() || source.is_unspecified() || source == address;
         let connected = self.connected.iter().filter(|(path, _)| conflicts(path.source));
         let held = connected.flat_map(|(_, held)| held).chain(&self.bound);
-        let row = self.row(Protocol::Tcp, held, self.settings.offered(), owner, holder);
+        let row = self.row(Protocol::Tcp, held, self.settings.offered(), told, holder);
         (row.used > 0).then_some(Occupancy { source: Some(address), ..row })
     }
 
@@ -187,7 +225,7 @@ impl Table {
         protocol: Protocol,
         held: impl IntoIterator<Item = &'a Held>,
         usable: u32,
-        owner: &impl Fn(&Held) -> O,
+        told: &Told<impl Fn(&Held) -> O, impl Fn(&Held) -> Option<BootNs>>,
         holder: &mut impl FnMut(O) -> Holder,
     ) -> Occupancy {
         let held: Vec<&Held> = held.into_iter().collect();
@@ -202,7 +240,7 @@ impl Table {
                 *states.entry(held.state).or_default() += 1;
             }
             // Two sockets of one process on one port are one port of that process.
-            let share = owners.entry(owner(held)).or_default();
+            let share = owners.entry((told.owner)(held)).or_default();
             if share.last_port != held.port {
                 share.last_port = held.port;
                 share.count += 1;
@@ -227,7 +265,7 @@ impl Table {
             by_state,
             holders,
             time_wait: time_wait(&held),
-            open_since: open_since(&held),
+            open_since: open_since(&held, &told.open_since),
         }
     }
 }
@@ -245,8 +283,8 @@ fn by_port<'a>(held: &[&'a Held]) -> impl Iterator<Item = &'a Held> {
 }
 
 /// Since when the oldest of the established ones is there.
-fn open_since(held: &[&Held]) -> Option<BootNs> {
-    held.iter().filter(|held| held.state == SocketState::Established).filter_map(|held| held.open_since).min()
+fn open_since(held: &[&Held], since: &impl Fn(&Held) -> Option<BootNs>) -> Option<BootNs> {
+    held.iter().filter(|held| held.state == SocketState::Established).filter_map(|held| since(held)).min()
 }
 
 /// When those in TIME_WAIT began to wait, and until when the last of them will.

@@ -123,7 +123,7 @@ mod tests {
     use crate::event::{SocketState, Tgid};
 
     fn held(state: SocketState, inode: u32) -> Held {
-        Held { port: 40000, state, inode, cookie: 1, left_s: 0, open_since: None }
+        Held { port: 40000, state, inode, cookie: 1, left_s: 0 }
     }
 
     #[test]

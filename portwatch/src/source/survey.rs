@@ -11,8 +11,10 @@ use std::sync::Arc;
 use super::clocks::{now, now_with_offset};
 use super::memory::Memory;
 use crate::enrich::Enricher;
-use crate::event::{BootNs, Holder, Process, Scope, Snapshot, Tgid};
-use crate::ports::{Census, Owner, Owners, PortsError, Query, census, host, own_id, shows_bound_sockets};
+use crate::event::{BootNs, Holder, Process, Scope, Snapshot, SocketState, Tgid};
+use crate::ports::{
+    Census, Held, Owner, Owners, PortsError, Query, Told, census, host, own_id, shows_bound_sockets,
+};
 
 const PROC: &str = "/proc";
 const SPARED: &str = "whose sockets are open was not looked for: here the programs see each system call, and are skipped for \
@@ -55,7 +57,7 @@ impl Survey {
     /// When nothing that `query` asks for could be read.
     pub(super) fn take(&mut self, query: &Query, connected: &Connected) -> Result<Snapshot, PortsError> {
         let (at, boot_offset_ns) = now_with_offset();
-        let mut census = census(query)?;
+        let census = census(query)?;
         let looked = now();
         let owners = if query.spare_calls {
             Owners::unknown(SPARED)
@@ -70,7 +72,7 @@ impl Survey {
             by_tgid: HashMap::new(),
             known: HashMap::new(),
         };
-        let left = left_behind(&mut self.memory, &mut people, &mut census, &owners, connected, at);
+        let seen = seen(&mut self.memory, &mut people, &census, &owners, connected, at);
         let unanswered = people.enricher.unanswered();
         let mut limits = [&census.limits[..], &owners.limits].concat();
         if let no_room @ 1.. = self.memory.forget(at) {
@@ -86,7 +88,7 @@ impl Survey {
         }
         let whose = |owner, cookie| {
             let open = if let Owner::Process(tgid) = owner { people.identity(tgid) } else { None };
-            match open.or_else(|| left.get(&cookie).copied()) {
+            match open.or_else(|| seen.left.get(&cookie).copied()) {
                 Some(identity) => Whose::Process(identity),
                 None if owner == Owner::TimeWait => Whose::TimeWait,
                 None if owner == Owner::Closed => Whose::Closed,
@@ -99,7 +101,11 @@ impl Survey {
             Whose::Closed => Holder::Closed,
             Whose::NotFound => Holder::NotFound,
         };
-        let (mut namespaces, rows) = census.rows(|held| whose(owners.of(held), held.cookie), holder);
+        let told = Told {
+            owner: |held: &Held| whose(owners.of(held), held.cookie),
+            open_since: |held: &Held| seen.open_since.get(&held.cookie).copied(),
+        };
+        let (mut namespaces, rows) = census.rows(&told, holder);
         let (host, own) = (host(), own_id());
         for namespace in &mut namespaces {
             namespace.is_own = own == Some(namespace.id);
@@ -125,36 +131,46 @@ impl Survey {
     }
 }
 
-/// Whose sockets are that nobody is seen to have open, by their cookies; who has the others is remembered, and since when is
-/// noted.
-fn left_behind(
+/// What is known of the sockets of one snapshot, by their cookies.
+#[derive(Default)]
+struct Seen {
+    /// Whose those are that nobody is seen to have open.
+    left: HashMap<u64, Identity>,
+    /// Since when those are there that are established.
+    open_since: HashMap<u64, BootNs>,
+}
+
+/// Looks each socket up. Who has it open is remembered.
+fn seen(
     memory: &mut Memory,
     people: &mut People<'_>,
-    census: &mut Census,
+    census: &Census,
     owners: &Owners,
     connected: &Connected,
     at: BootNs,
-) -> HashMap<u64, Identity> {
-    let mut left = HashMap::new();
-    for held in census.held_mut().filter(|held| held.cookie != 0) {
-        let (who, when) = connected(held.cookie).unzip();
+) -> Seen {
+    let mut seen = Seen::default();
+    for held in census.held().filter(|held| held.cookie != 0) {
         // No snapshot saw it before it was connected.
-        held.open_since = when;
+        let (who, mut when) = connected(held.cookie).unzip();
         if let Owner::Process(tgid) = owners.of(held)
             && let Some(process) = people.with_id(tgid)
         {
-            let seen = memory.saw_open(held.cookie, process, at);
-            held.open_since = when.or(seen);
-            continue;
+            let first = memory.saw_open(held.cookie, process, at);
+            when = when.or(first);
+        } else {
+            // Nobody has it open; or somebody who may not be looked into, or who has just ended.
+            let remembered = memory.saw_closed(held.cookie, at);
+            let process = who.or_else(|| remembered.map(|process| Process::clone(process)));
+            if let Some(process) = process {
+                seen.left.insert(held.cookie, people.who_was(process));
+            }
         }
-        // Nobody has it open; or somebody who may not be looked into, or who has just ended.
-        let remembered = memory.saw_closed(held.cookie, at);
-        let process = who.or_else(|| remembered.map(|process| Process::clone(process)));
-        if let Some(process) = process {
-            left.insert(held.cookie, people.who_was(process));
+        if held.state == SocketState::Established {
+            seen.open_since.extend(when.map(|when| (held.cookie, when)));
         }
     }
-    left
+    seen
 }
 
 /// The processes of one snapshot, each looked up once.

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::dump::Socket;
 use super::super::settings::{PortSet, Settings};
-use super::{Held, Table, by_pressure};
+use super::{Held, Table, Told, by_pressure};
 use crate::event::{self, Holder, NetnsId, Occupancy, PortRange, Process, Protocol, SocketState};
 use SocketState::{Bound, CloseWait, Established, Listen, TimeWait};
 
@@ -43,7 +43,8 @@ fn rows(table: &Table) -> Vec<String> {
         0 => Holder::TimeWait,
         inode => Holder::Process(Process::with_id(inode)),
     };
-    let mut rows = table.rows(&|held: &Held| held.inode, &mut { holder });
+    let mut rows =
+        table.rows(&Told { owner: |held: &Held| held.inode, open_since: |_: &Held| None }, &mut { holder });
     by_pressure(&mut rows);
     rows.iter().map(shown).collect()
 }
