@@ -13,7 +13,7 @@ use portwatch::event::Holder;
 use portwatch::ports::{Held, Query, Told, census};
 use portwatch_tests::netns::{Netns, set};
 
-const ROUNDS: u32 = 9;
+const ROUNDS: u32 = 25;
 /// Less than half of the range, beyond which each connect takes a millisecond.
 const PER_DESTINATION: usize = 20_000;
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
