@@ -15,10 +15,9 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::process::capture_stdout;
 
-/// The most that it may take, as a multiple of a loop that only receives the same.
+/// The most that it may take, as a multiple of a loop that only receives the same. What takes more than linear time exceeds it
+/// among many; that the kernel itself waits longer for each of many sockets, which no cache holds, is in both.
 const OVERHEAD: f64 = 1.3;
-/// The most that a socket may take among many, as a multiple of what it takes among few.
-const GROWTH: f64 = 1.5;
 const SKIPPED: &str = "skipped: measuring the reading of socket tables takes root\n";
 const FEW: u32 = 20_000;
 const MANY: u32 = 400_000;
@@ -80,21 +79,14 @@ fn measured(program: &Path) -> Result<(bool, String)> {
         output.context("measure the reading of socket tables on this host")?.parse()
     };
     let [few, many] = [cost(FEW)?, cost(MANY)?];
-    let broken = broken(few, many);
+    let broken = broken([few, many]);
     let over = broken.iter().map(|limit| format!("over the limit: {limit}\n"));
     Ok((broken.is_empty(), format!("{few}\n{many}\n{}", over.collect::<String>())))
 }
 
-fn broken(few: Cost, many: Cost) -> Vec<String> {
-    let mut broken: Vec<String> = [few, many]
-        .into_iter()
-        .filter(|cost| cost.overhead() > OVERHEAD)
-        .map(|cost| format!("{cost}, where {OVERHEAD} times is the limit"))
-        .collect();
-    if many.ns_a_socket() > few.ns_a_socket() * GROWTH {
-        broken.push(format!("{many}, where it is {:.0} ns among {}", few.ns_a_socket(), few.sockets));
-    }
-    broken
+fn broken(costs: [Cost; 2]) -> Vec<String> {
+    let over = costs.into_iter().filter(|cost| cost.overhead() > OVERHEAD);
+    over.map(|cost| format!("{cost}, where {OVERHEAD} times is the limit")).collect()
 }
 
 #[cfg(test)]
@@ -120,11 +112,12 @@ mod tests {
             ("as it should be", few, cost(10_000, 100.0, 125.0), 0),
             ("dear where there are few", cost(1_000, 10.0, 14.0), cost(10_000, 100.0, 125.0), 1),
             ("dear where there are many", few, cost(10_000, 100.0, 131.0), 1),
-            ("more than linear", few, cost(10_000, 160.0, 190.0), 1),
-            ("both", few, cost(10_000, 140.0, 190.0), 2),
+            ("more than linear", few, cost(10_000, 100.0, 200.0), 1),
+            ("a kernel that waits for memory where there are many", few, cost(10_000, 170.0, 198.0), 0),
+            ("both", cost(1_000, 10.0, 14.0), cost(10_000, 140.0, 190.0), 2),
         ];
         for (what, few, many, expected) in cases {
-            assert_eq!(broken(few, many).len(), expected, "{what}");
+            assert_eq!(broken([few, many]).len(), expected, "{what}");
         }
     }
 }
