@@ -93,24 +93,23 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         write(&document, FIGURES.filled(&old_text, &text)?)?;
         write(&checkout.path(COMMITTED), figures.to_json()?)?;
     }
-    let good = committed.is_none_or(|committed| is_as_good(&figures, &committed));
+    let good = committed.is_none_or(|committed| compared(&figures, &committed).0);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Measures portwatch in `kernel` and tells whether it costs no more than what is committed.
-pub(crate) fn check(checkout: &Checkout, kernel: &Kernel) -> Result<bool> {
+/// Measures portwatch in `kernel`, and prints the table. Tells whether it costs no more than what is committed, and what does.
+pub(crate) fn check(checkout: &Checkout, kernel: &Kernel) -> Result<(bool, String)> {
     let committed = committed(checkout)?;
     let figures = measure(checkout, kernel, true)?;
     println!("{}", table::text(&figures));
-    Ok(is_as_good(&figures, &committed))
+    Ok(compared(&figures, &committed))
 }
 
-fn is_as_good(figures: &Figures, committed: &Figures) -> bool {
-    let findings = compare::findings(figures, committed);
-    for finding in &findings {
-        println!("{finding}");
-    }
-    findings.is_empty()
+/// Whether nothing is worse, and what is; it is printed.
+fn compared(figures: &Figures, committed: &Figures) -> (bool, String) {
+    let findings = compare::findings(figures, committed).join("\n");
+    println!("{findings}");
+    (findings.is_empty(), findings)
 }
 
 fn committed(checkout: &Checkout) -> Result<Figures> {

@@ -34,6 +34,9 @@ const BOOT_LIMIT: Duration = Duration::from_secs(60);
 pub(crate) enum Terminal {
     /// Nobody; what the script prints is copied to stdout and returned.
     Log,
+    /// Nobody; what the script prints is that of tests: it is copied to stdout without the words of those that passed, and
+    /// returned with them.
+    Tests,
     /// Nobody; what the script prints is copied to stderr, as the progress that it is, and returned.
     Progress,
     /// A person, with this process's stdin and stdout.

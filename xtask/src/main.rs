@@ -22,13 +22,13 @@ mod elf;
 mod fuzz;
 mod guest;
 mod kernels;
+mod libtest;
 mod packages;
 mod process;
 mod reading;
 mod run;
 mod setup;
 mod story;
-mod tally;
 mod test;
 mod vm;
 

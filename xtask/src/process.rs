@@ -1,7 +1,7 @@
 //! Running other programs, with an error that says which one failed and what it said.
 
 use std::ffi::OsStr;
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -43,12 +43,12 @@ pub(crate) fn capture_stdout(command: &mut Command) -> Result<String> {
         .with_context(|| format!("{} printed something that is not UTF-8", shown(command)))
 }
 
-/// Runs `command` to its end, its stdout both shown as it comes and returned.
-pub(crate) fn tee(command: &mut Command) -> Result<(ExitStatus, String)> {
+/// Runs `command` to its end, its stdout both passed on to `to` as it comes and returned.
+pub(crate) fn tee(command: &mut Command, to: impl Write) -> Result<(ExitStatus, String)> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("run {}", shown(command)))?;
     let stdout = child.stdout.take().context("stdout was not piped")?;
-    let seen = copy_live(stdout, io::stdout())?;
+    let seen = copy_live(stdout, to)?;
     let status = child.wait().with_context(|| format!("wait for {}", shown(command)))?;
     Ok((status, String::from_utf8_lossy(&seen).into_owned()))
 }

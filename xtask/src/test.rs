@@ -1,11 +1,13 @@
 //! `cargo xtask test`: all tests.
 //!
-//! In: kernel series and a filter. Out: the tests' own output, one line per stage, and as the last line
-//! `N passed, M failed`. All stages run before the command fails.
+//! In: kernel series and a filter. Out: the tests' own output, without what passing tests printed; then one line per stage,
+//! why tests could not look, what failed and its last words, and as the last line `N passed, M failed, K skipped`. All that
+//! tests printed is below `target/tests/`. All stages run before the command fails.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -18,9 +20,9 @@ use crate::checkout::Checkout;
 use crate::guest::overlay::Overlay;
 use crate::guest::{self, Clock, DidNotBoot, Job, Terminal, programs};
 use crate::kernels::{Kernel, Kernels, SOCK_DIAG, Series};
+use crate::libtest::{self, Brief, Tally};
 use crate::process::{quoted, tee};
 use crate::setup::{self, Need, duckdb, prometheus};
-use crate::tally::{Tally, reasons};
 use crate::{bench, dist, fuzz, packages, reading, story};
 
 /// The long-term kernels that are packaged and new enough for the programs, and the newest.
@@ -36,6 +38,10 @@ const GUEST_LIMIT: Duration = Duration::from_secs(40 * 60);
 const HOST: &str = "host";
 /// Begins the line in which a guest names its kernel.
 const RELEASE: &str = "kernel release: ";
+
+/// So many lines of what failed are told again at the end, each cut at so many characters: its panic stands there.
+const LAST_LINES: usize = 20;
+const LINE_CHARS: usize = 400;
 
 /// Tests that run in a guest.
 struct Tests {
@@ -137,36 +143,69 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// The stages that have run.
-#[derive(Default)]
-struct Report {
-    stages: Vec<(String, Verdict)>,
+/// A stage that has run.
+struct Stage {
+    name: String,
+    verdict: Verdict,
     tally: Tally,
+    /// Why tests could not look.
+    skipped: Vec<String>,
+    /// What failed, and its last words.
+    problems: Vec<String>,
+}
+
+/// The stages that have run.
+struct Report {
+    /// Where all that they printed is kept.
+    logs: PathBuf,
+    stages: Vec<Stage>,
     /// A row for each kernel for which all was well.
     rows: Vec<String>,
 }
 
 impl Report {
+    /// Of no stage yet. Logs of an earlier run are removed.
+    fn new(logs: PathBuf) -> Result<Self> {
+        if logs.exists() {
+            fs::remove_dir_all(&logs).with_context(|| format!("remove {}", logs.display()))?;
+        }
+        fs::create_dir_all(&logs).with_context(|| format!("create {}", logs.display()))?;
+        Ok(Self { logs, stages: Vec::new(), rows: Vec::new() })
+    }
+
     /// Takes in what the stage `name` came to: what it printed, and whether its exit code was good.
     fn add(&mut self, name: String, result: Result<(bool, String)>) {
-        let verdict = match result {
+        let result = result.and_then(|(good, output)| self.keep(&name, &output).map(|()| (good, output)));
+        let stage = match result {
             Ok((good, output)) => {
                 let tally = Tally::read(&output);
-                self.tally += tally;
                 self.rows.extend(row(&output, tally).filter(|_| good));
-                if good { Verdict::Ok } else { Verdict::Failed }
+                Stage {
+                    verdict: if good { Verdict::Ok } else { Verdict::Failed },
+                    tally,
+                    skipped: libtest::reasons(&output).into_iter().map(str::to_owned).collect(),
+                    problems: if good { Vec::new() } else { problems(&name, &output) },
+                    name,
+                }
             }
             Err(error) => {
                 eprintln!("xtask: {name}: {error:#}");
-                if error.is::<DidNotBoot>() { Verdict::DidNotBoot } else { Verdict::Failed }
+                let verdict = if error.is::<DidNotBoot>() { Verdict::DidNotBoot } else { Verdict::Failed };
+                let problems = vec![format!("{name}:\n{}", last_words(&format!("{error:#}")))];
+                Stage { name, verdict, tally: Tally::default(), skipped: Vec::new(), problems }
             }
         };
-        self.stages.push((name, verdict));
+        self.stages.push(stage);
+    }
+
+    fn keep(&self, stage: &str, output: &str) -> Result<()> {
+        let path = self.logs.join(stage.replace([',', ' '], "-")).with_added_extension("log");
+        fs::write(&path, output).with_context(|| format!("write {}", path.display()))
     }
 
     /// Whether the stage of this name ended well.
     fn is_good(&self, name: &str) -> bool {
-        self.stages.iter().any(|(stage, verdict)| stage == name && matches!(verdict, Verdict::Ok))
+        self.stages.iter().any(|stage| stage.name == name && matches!(stage.verdict, Verdict::Ok))
     }
 
     /// Writes the rows so far into the document: what is tested after the kernels is about other things.
@@ -180,16 +219,10 @@ impl Report {
         Ok(())
     }
 
-    fn print(&self) -> ExitCode {
-        let width = self.stages.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
-        println!();
-        for (name, verdict) in &self.stages {
-            println!("{name:width$}  {verdict}");
-        }
-        println!("{}", self.tally);
-        if self.stages.iter().any(|(_, verdict)| matches!(verdict, Verdict::Failed)) {
+    fn exit_code(&self) -> ExitCode {
+        if self.stages.iter().any(|stage| matches!(stage.verdict, Verdict::Failed)) {
             ExitCode::FAILURE
-        } else if self.stages.iter().any(|(_, verdict)| matches!(verdict, Verdict::DidNotBoot)) {
+        } else if self.stages.iter().any(|stage| matches!(stage.verdict, Verdict::DidNotBoot)) {
             DidNotBoot::exit_code()
         } else {
             ExitCode::SUCCESS
@@ -197,10 +230,53 @@ impl Report {
     }
 }
 
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.stages.iter().map(|stage| stage.name.len()).max().unwrap_or_default();
+        let mut sum = Tally::default();
+        for Stage { name, verdict, tally, skipped, .. } in &self.stages {
+            sum += *tally;
+            let verdict = verdict.to_string();
+            let counts = if *tally == Tally::default() { String::new() } else { tally.to_string() };
+            writeln!(f, "{}", format!("{name:width$}  {verdict:12}  {counts}").trim_end())?;
+            skipped.iter().try_for_each(|reason| writeln!(f, "  skipped: {reason}"))?;
+        }
+        for problem in self.stages.iter().flat_map(|stage| &stage.problems) {
+            writeln!(f, "\n{problem}")?;
+        }
+        write!(f, "\n{sum}")
+    }
+}
+
+/// Each test that failed in this stage, and its last words.
+fn problems(stage: &str, output: &str) -> Vec<String> {
+    let failures = libtest::failures(output);
+    if failures.is_empty() {
+        // It has none of libtest's, was not built, or was ended.
+        return vec![format!("{stage}:\n{}", last_words(output))];
+    }
+    failures
+        .iter()
+        .map(|failure| format!("{stage}: {}\n{}", failure.name, last_words(&failure.said)))
+        .collect()
+}
+
+/// From where it panicked on, as a backtrace may follow; else the end.
+fn last_words(text: &str) -> String {
+    let lines: Vec<&str> = text.trim().lines().collect();
+    let end = lines.len().saturating_sub(LAST_LINES);
+    let first = lines.iter().position(|line| line.contains("panicked at")).unwrap_or(end);
+    let shown = lines.iter().skip(first).take(LAST_LINES).map(|line| {
+        let cut = line.char_indices().nth(LINE_CHARS).and_then(|(end, _)| line.get(..end));
+        cut.map_or_else(|| format!("  {line}"), |start| format!("  {start}…"))
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
 /// What a guest's tests came to, as a row of a table; none for what did not run in a guest.
 fn row(output: &str, tally: Tally) -> Option<String> {
     let release = output.lines().find_map(|line| line.trim().strip_prefix(RELEASE))?;
-    let reasons = reasons(output).join("; ");
+    let reasons = libtest::reasons(output).join("; ");
     Some(format!("| {release} | {tally} | {reasons} |"))
 }
 
@@ -232,8 +308,8 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         ring_floor: packages::example(checkout, "ring_floor").context("build ring_floor")?,
         attempts: packages::example(checkout, "attempts").context("build attempts")?,
     };
-    let mut report = Report::default();
     let filter = args.filter.as_deref();
+    let mut report = Report::new(checkout.target().join("tests"))?;
     report.add(HOST.to_owned(), on_host(checkout, filter));
     let mut kernels = Kernels::default();
     let mut run = |booted: &Booted, tests: &Tests| {
@@ -263,10 +339,11 @@ pub(crate) fn run(checkout: &Checkout, args: &Args) -> Result<ExitCode> {
         report.add("fuzzing".to_owned(), fuzz::check(checkout));
         report.add("report speed".to_owned(), bench::report::check(checkout, &programs.portwatch));
         report.add("socket tables".to_owned(), reading::check(&programs.census_cost));
-        let good = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
-        report.add("cost limits".to_owned(), good.map(|good| (good, String::new())));
+        let cost = kernels.fetch(&bench::KERNEL).and_then(|kernel| bench::check(checkout, &kernel));
+        report.add("cost limits".to_owned(), cost);
     }
-    Ok(report.print())
+    println!("\n{report}");
+    Ok(report.exit_code())
 }
 
 fn chosen(choices: &[Choice]) -> Vec<Booted> {
@@ -299,7 +376,7 @@ fn on_host(checkout: &Checkout, filter: Option<&str>) -> Result<(bool, String)> 
     let mut command = checkout.cargo();
     command.env("DUCKDB_PYTHON", duckdb::python()).env("PROMTOOL", prometheus::promtool());
     command.args(["test", "--workspace", "--no-fail-fast"]).args(filter).args(["--", "--show-output"]);
-    let (status, output) = tee(&mut command)?;
+    let (status, output) = tee(&mut command, Brief::new(io::stdout()))?;
     Ok((status.success(), output))
 }
 
@@ -335,7 +412,7 @@ fn in_guest(
         "{load}echo \"{title}$(uname -r){option}\"\nexec /guest-tests --test-threads=1 --show-output {filter_word}\n"
     );
     let job =
-        Job { name: name.to_owned(), files, script, terminal: Terminal::Log, clock, limit: GUEST_LIMIT };
+        Job { name: name.to_owned(), files, script, terminal: Terminal::Tests, clock, limit: GUEST_LIMIT };
     let outcome = guest::run(checkout, kernel, job)?;
     if outcome.status == 0 && Tally::read(&outcome.output) == Tally::default() && filter.is_none() {
         bail!("the tests in the guest ended well without having run");
@@ -345,7 +422,10 @@ fn in_guest(
 
 #[cfg(test)]
 mod tests {
-    use super::{Report, Verdict, merged};
+    use anyhow::anyhow;
+    use tempfile::TempDir;
+
+    use super::{Report, merged};
 
     #[test]
     fn a_row_takes_the_place_of_that_of_its_series_and_no_other() {
@@ -362,16 +442,44 @@ mod tests {
         assert_eq!(merged(expected, &[]), expected);
     }
 
+    fn report(folder: &TempDir) -> Report {
+        let mut report = Report::new(folder.path().join("tests")).unwrap();
+        let backtrace = "   0: frame\n".repeat(30);
+        let failed = format!(
+            "test a ... FAILED\n\nfailures:\n\n---- a stdout ----\nwords\nthread 'a' panicked at a.rs:1:1:\nno\n\
+             {backtrace}\n\nfailures:\n    a\n\ntest result: FAILED. 3 passed; 1 failed\n"
+        );
+        let skipped = "skipped: no reason\ntest result: ok. 1 passed; 0 failed\n";
+        report.add("host".to_owned(), Ok((true, skipped.to_owned())));
+        report.add("linux 1, long".to_owned(), Ok((false, failed)));
+        report.add("cost".to_owned(), Ok((false, format!("start was 1\n{}\n", "é".repeat(500)))));
+        report.add("story".to_owned(), Err(anyhow!("the guest printed none").context("read it")));
+        report
+    }
+
+    #[test]
+    fn the_end_tells_each_stage_and_the_last_words_of_what_failed() {
+        let folder = TempDir::new().unwrap();
+        let shown = report(&folder).to_string();
+        let expected = format!(
+            "host           ok            0 passed, 0 failed, 1 skipped\n  skipped: no reason\n\
+             linux 1, long  FAILED        3 passed, 1 failed, 0 skipped\ncost           FAILED\n\
+             story          FAILED\n\nlinux 1, long: a\n  thread 'a' panicked at a.rs:1:1:\n  no\n{}\n\
+             cost:\n  start was 1\n  {}…\n\nstory:\n  read it: the guest printed none\n\n\
+             3 passed, 1 failed, 1 skipped",
+            "     0: frame\n".repeat(18),
+            "é".repeat(400)
+        );
+        assert_eq!(shown, expected);
+        let kept = std::fs::read_to_string(folder.path().join("tests/linux-1--long.log")).unwrap();
+        assert!(kept.contains("words\nthread"), "{kept}");
+    }
+
     #[test]
     fn only_a_stage_that_ended_well_is_good() {
-        for (verdict, expected) in
-            [(Verdict::Ok, true), (Verdict::Failed, false), (Verdict::DidNotBoot, false)]
-        {
-            let what = verdict.to_string();
-            let stages = vec![("host".to_owned(), Verdict::Ok), ("linux".to_owned(), verdict)];
-            let report = Report { stages, ..Report::default() };
-            assert_eq!((report.is_good("host"), report.is_good("linux")), (true, expected), "{what}");
-            assert!(!report.is_good("windows"));
-        }
+        let folder = TempDir::new().unwrap();
+        let report = report(&folder);
+        let names = ["host", "linux 1, long", "story", "windows"];
+        assert_eq!(names.map(|name| report.is_good(name)), [true, false, false, false]);
     }
 }

@@ -81,7 +81,7 @@ impl Overlay {
         self.text(
             "terminal",
             match terminal {
-                Terminal::Log | Terminal::Progress => "log",
+                Terminal::Log | Terminal::Tests | Terminal::Progress => "log",
                 Terminal::Shell => "shell",
             },
         );

@@ -18,6 +18,7 @@ use super::Terminal;
 use super::accelerator::Accelerator;
 use super::verdict::{self, Verdict};
 use crate::kernels::Kernel;
+use crate::libtest::Brief;
 use crate::process;
 
 const QEMU: &str = "qemu-system-x86_64";
@@ -181,6 +182,7 @@ impl Machine {
         command.stderr(messages);
         let copy: fn(ChildStdout) -> Result<Vec<u8>> = match self.terminal {
             Terminal::Progress => |output| process::copy_live(output, io::stderr()),
+            Terminal::Tests => |output| process::copy_live(output, Brief::new(io::stdout())),
             Terminal::Log | Terminal::Shell => |output| process::copy_live(output, io::stdout()),
         };
         if self.terminal != Terminal::Shell {
